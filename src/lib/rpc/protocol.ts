@@ -1,0 +1,50 @@
+import TBinaryProtocol from 'thrift/lib/nodejs/lib/thrift/binary_protocol.js'
+
+import {isMigratorError, messageOf} from '../errors.js'
+import {malformed, MemoryReader, MemoryWriter} from './memory-transport.js'
+
+/** thrift's wire types that Pegasus uses. */
+export const TType = {
+  BOOL: 2,
+  BYTE: 3,
+  I16: 6,
+  I32: 8,
+  I64: 10,
+  LIST: 15,
+  MAP: 13,
+  SET: 14,
+  STOP: 0,
+  STRING: 11,
+  STRUCT: 12,
+} as const
+
+/** thrift's binary protocol over bytes in memory, for reading. */
+export interface Reader {
+  protocol: TBinaryProtocol
+  transport: MemoryReader
+}
+
+/** thrift's binary protocol over bytes in memory, for writing. */
+export interface Writer {
+  protocol: TBinaryProtocol
+  transport: MemoryWriter
+}
+
+export function createWriter(): Writer {
+  const transport = new MemoryWriter()
+  return {protocol: new TBinaryProtocol(transport, true, true), transport}
+}
+
+/**
+ * Runs `decode` over `bytes`.
+ * @throws MigratorError `rpc.malformed`, whatever the protocol library throws.
+ */
+export function decodeWith<T>(bytes: Buffer, decode: (reader: Reader) => T): T {
+  const transport = new MemoryReader(bytes)
+  try {
+    return decode({protocol: new TBinaryProtocol(transport, true, true), transport})
+  } catch (error) {
+    if (isMigratorError(error, 'rpc.malformed')) throw error
+    throw malformed(messageOf(error) || 'thrift protocol error', error)
+  }
+}

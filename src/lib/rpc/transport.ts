@@ -1,0 +1,40 @@
+import {connect} from 'node:net'
+import type {Duplex} from 'node:stream'
+
+/** Opens byte streams to servers. TCP in production; in-memory streams in simulations. */
+export interface Transport {
+  /**
+   * @param address `host:port`
+   * @throws the signal's reason when it is aborted, else the reason why no connection could be had
+   */
+  connect(address: string, signal: AbortSignal): Promise<Duplex>
+}
+
+/** Splits `host:port`. @throws TypeError when it is neither */
+export function splitAddress(address: string): {host: string; port: number} {
+  const match = /^(\[[\d:a-f]+]|[^:\s]+):(\d{1,5})$/i.exec(address)
+  const port = Number(match?.[2])
+  if (!match || port < 1 || port > 65_535) throw new TypeError(`not host:port: ${JSON.stringify(address)}`)
+  return {host: match[1]!.replaceAll(/[[\]]/g, ''), port}
+}
+
+export const tcpTransport: Transport = {
+  connect(address, signal) {
+    return new Promise((resolve, reject) => {
+      signal.throwIfAborted()
+      const socket = connect({...splitAddress(address), keepAlive: true, noDelay: true})
+      const onAbort = () => {
+        socket.destroy()
+        reject(signal.reason)
+      }
+
+      signal.addEventListener('abort', onAbort, {once: true})
+      socket.once('error', reject)
+      socket.once('connect', () => {
+        signal.removeEventListener('abort', onAbort)
+        socket.off('error', reject)
+        resolve(socket)
+      })
+    })
+  },
+}
