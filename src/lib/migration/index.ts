@@ -1,0 +1,40 @@
+import type {Clock} from '../clock.js'
+import type {Transport} from '../rpc/transport.js'
+import type {MigrationEvent} from './events.js'
+import type {MigrationRequest} from './request.js'
+import type {MigrationResult} from './result.js'
+
+export type {MigrationEvent, PhaseId, Progress} from './events.js'
+export {phaseIds, phaseTitles} from './events.js'
+export type {DenyMode, MetaproxyLocation, MigrationRequest, PhaseLimits, VerifyMode} from './request.js'
+export {defaultLimits} from './request.js'
+export type {MigrationResult, Outcome, PhaseTiming, WriteDenyWindow} from './result.js'
+
+/** What a migration needs of the world; all of it injected. */
+export interface MigrationWorld {
+  clock: Clock
+  /** Directory of the journals; made with mode 0700 when absent. */
+  journalDirectory: string
+  random: () => number
+  transport: Transport
+}
+
+export interface MigrateHooks {
+  /** Hears every event, in order. Must not throw. */
+  emit(event: MigrationEvent): void
+  /**
+   * Asked once after preflight, before anything is changed.
+   * @param plan what will be done, in sentences
+   * @returns whether to go on
+   */
+  confirm(plan: {effects: string[]; result: MigrationResult}): Promise<boolean>
+  /** Without a metaproxy node, asked after the drain while writes are denied; the signal aborts when the bound is near. */
+  askMoved(signal: AbortSignal): Promise<'abort' | 'moved'>
+}
+
+export type Migrate = (
+  request: MigrationRequest,
+  world: MigrationWorld,
+  hooks: MigrateHooks,
+  options: {dryRun: boolean; signal: AbortSignal},
+) => Promise<MigrationResult>

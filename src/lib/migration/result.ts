@@ -1,0 +1,69 @@
+import type {PhaseId} from './events.js'
+import type {CheckResult} from './preflight/check.js'
+
+/** How a run ended. */
+export type Outcome =
+  /** The target serves; everything is finished. */
+  | 'migrated'
+  /** Only said what would be done. */
+  | 'dry-run'
+  /** Refused by preflight or by the operator; nothing was changed. */
+  | 'refused'
+  /** Stopped before the switch; the source serves; the same command goes on from there. */
+  | 'stopped'
+  /** The operator was told to move the applications and has not said that they are moved; see `next`. */
+  | 'handed-over'
+  /** The table's node names the target, but something after the switch is not done; see `next`. */
+  | 'switched-unfinished'
+  /** Writes may be denied; see `next`. */
+  | 'write-denied'
+
+/** When what happened to the writes of the table; wall clock, ms. Absent: it did not happen. */
+export interface WriteDenyWindow {
+  /** The env was set on the source's meta. */
+  setAtMs?: number
+  /** The first primary refused. */
+  firstRefusedAtMs?: number
+  /** Every primary refused. */
+  provedAtMs?: number
+  /** Everything accepted was on the target. */
+  drainedAtMs?: number
+  /** The node named the target. */
+  switchedAtMs?: number
+  /** Every `--proxy` named the target. */
+  confirmedAtMs?: number
+  /** Every primary of the source refused reads too: nobody reads stale values from here on. */
+  sourceClosedAtMs?: number
+  /** The deny was taken back and every primary accepted writes again. */
+  liftedAtMs?: number
+  /** From the first refused write until writes worked again on whichever side serves, ms. */
+  windowMs?: number
+}
+
+export interface PhaseTiming {
+  durationMs: number
+  phase: PhaseId
+  state: 'done' | 'failed' | 'skipped'
+  summary: string
+}
+
+/** The result of a run; what `--json` prints. `schema` changes when a member changes its meaning. */
+export interface MigrationResult {
+  checks: CheckResult[]
+  /** Ordered sentences: what a dry run would do, or what was done. */
+  effects: string[]
+  /** What stopped the run. */
+  error?: {code: string; facts: Record<string, boolean | number | string | undefined>; message: string}
+  /** The one next command or deed, when there is one. */
+  next?: string
+  outcome: Outcome
+  phases: PhaseTiming[]
+  schema: 1
+  settingsPutBack: string[]
+  source: {cluster: string; metas: string[]; tableId?: number}
+  table: string
+  target: {cluster: string; metas: string[]; tableId?: number}
+  verification?: {partitions: number; rowsCompared: number; rowsCountedSource: number; rowsCountedTarget: number}
+  warnings: string[]
+  writeDeny: WriteDenyWindow
+}
