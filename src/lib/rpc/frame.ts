@@ -2,6 +2,7 @@ import {bool, decodeWrapped, encode, encodeWrapped, i32, i64, opt, struct, type 
 import type {Gpid} from './custom-types.js'
 import {malformed} from './memory-transport.js'
 import {createWriter, decodeWith} from './protocol.js'
+import {tooLargeError} from './rpc-errors.js'
 
 const MAGIC = 0x54_48_46_54
 const CALL = 1
@@ -126,7 +127,8 @@ export interface DecodedResponse {
 export function responseLength(bytes: Buffer, maxBytes: number): number | undefined {
   if (bytes.length < 4) return undefined
   const length = bytes.readInt32BE(0)
-  if (length < 24 || length > maxBytes) throw malformed(`response of ${length} bytes, at most ${maxBytes} accepted`)
+  if (length < 24) throw malformed(`response of ${length} bytes`)
+  if (length > maxBytes) throw tooLargeError('response', length, maxBytes)
   return length
 }
 

@@ -34,14 +34,14 @@ export enum NegotiationStatus {
 }
 
 export const nodeInfo = struct('node_info', {
-  status: at(1, enumeration(NodeStatus.NS_INVALID)),
+  status: at(1, enumeration<NodeStatus>(NodeStatus.NS_INVALID)),
   node: at(2, rpcAddress),
   hpNode: opt(3, hostPort),
 })
 export type NodeInfo = ValueOf<typeof nodeInfo>
 
 export const listNodesRequest = struct('configuration_list_nodes_request', {
-  status: at(1, enumeration(NodeStatus.NS_INVALID)),
+  status: at(1, enumeration<NodeStatus>(NodeStatus.NS_INVALID)),
 })
 
 export const listNodesResponse = struct('configuration_list_nodes_response', {
@@ -58,12 +58,12 @@ export const clusterInfoResponse = struct('configuration_cluster_info_response',
 })
 
 export const metaControlRequest = struct('configuration_meta_control_request', {
-  level: at(1, enumeration(MetaFunctionLevel.fl_invalid)),
+  level: at(1, enumeration<MetaFunctionLevel>(MetaFunctionLevel.fl_invalid)),
 })
 
 export const metaControlResponse = struct('configuration_meta_control_response', {
   err: at(1, errorCode),
-  oldLevel: at(2, enumeration(MetaFunctionLevel.fl_invalid)),
+  oldLevel: at(2, enumeration<MetaFunctionLevel>(MetaFunctionLevel.fl_invalid)),
 })
 
 export const commandRequest = struct('command', {
@@ -72,6 +72,6 @@ export const commandRequest = struct('command', {
 })
 
 export const negotiation = struct('negotiation_request', {
-  status: at(1, enumeration(NegotiationStatus.INVALID)),
+  status: at(1, enumeration<NegotiationStatus>(NegotiationStatus.INVALID)),
   msg: at(2, blob),
 })

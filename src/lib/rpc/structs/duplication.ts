@@ -39,8 +39,8 @@ export const duplicationAddResponse = struct('duplication_add_response', {
 export const duplicationModifyRequest = struct('duplication_modify_request', {
   appName: at(1, string),
   dupid: at(2, i32),
-  status: opt(3, enumeration(DuplicationStatus.DS_INIT)),
-  failMode: opt(4, enumeration(DuplicationFailMode.FAIL_SLOW)),
+  status: opt(3, enumeration<DuplicationStatus>(DuplicationStatus.DS_INIT)),
+  failMode: opt(4, enumeration<DuplicationFailMode>(DuplicationFailMode.FAIL_SLOW)),
 })
 
 export const duplicationModifyResponse = struct('duplication_modify_response', {
@@ -57,11 +57,11 @@ export const duplicationPartitionState = struct('duplication_partition_state', {
 
 export const duplicationEntry = struct('duplication_entry', {
   dupid: at(1, i32),
-  status: at(2, enumeration(DuplicationStatus.DS_INIT)),
+  status: at(2, enumeration<DuplicationStatus>(DuplicationStatus.DS_INIT)),
   remote: at(3, string),
   createTsMs: at(4, int53),
   progress: opt(5, map(i32, int53)),
-  failMode: opt(7, enumeration(DuplicationFailMode.FAIL_SLOW)),
+  failMode: opt(7, enumeration<DuplicationFailMode>(DuplicationFailMode.FAIL_SLOW)),
   remoteAppName: opt(8, string),
   remoteReplicaCount: opt(9, i32),
   mode: opt(10, enumeration(0)),
@@ -77,7 +77,7 @@ export const duplicationQueryResponse = struct('duplication_query_response', {
 
 export const duplicationListRequest = struct('duplication_list_request', {
   appNamePattern: at(1, string),
-  matchType: at(2, enumeration(PatternMatchType.PMT_INVALID)),
+  matchType: at(2, enumeration<PatternMatchType>(PatternMatchType.PMT_INVALID)),
 })
 
 export const duplicationAppState = struct('duplication_app_state', {

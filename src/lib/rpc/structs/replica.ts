@@ -22,7 +22,7 @@ export const queryReplicaInfoRequest = struct('query_replica_info_request', {
 export const replicaInfo = struct('replica_info', {
   pid: at(1, gpid),
   ballot: at(2, int53),
-  status: at(3, enumeration(PartitionStatus.PS_INVALID)),
+  status: at(3, enumeration<PartitionStatus>(PartitionStatus.PS_INVALID)),
   lastCommittedDecree: at(4, int53),
   lastPreparedDecree: at(5, int53),
   lastDurableDecree: at(6, int53),

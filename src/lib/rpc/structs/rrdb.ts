@@ -132,7 +132,7 @@ export const multiGetRequest = struct('multi_get_request', {
   stopSortkey: at(7, blob),
   startInclusive: at(8, bool),
   stopInclusive: at(9, bool),
-  sortKeyFilterType: at(10, enumeration(FilterType.FT_NO_FILTER)),
+  sortKeyFilterType: at(10, enumeration<FilterType>(FilterType.FT_NO_FILTER)),
   sortKeyFilterPattern: at(11, blob),
   reverse: at(12, bool),
 })
@@ -174,7 +174,7 @@ export const incrResponse = struct('incr_response', {
 export const checkAndSetRequest = struct('check_and_set_request', {
   hashKey: at(1, blob),
   checkSortKey: at(2, blob),
-  checkType: at(3, enumeration(CasCheckType.CT_NO_CHECK)),
+  checkType: at(3, enumeration<CasCheckType>(CasCheckType.CT_NO_CHECK)),
   checkOperand: at(4, blob),
   setDiffSortKey: at(5, bool),
   setSortKey: at(6, blob),
@@ -196,7 +196,7 @@ export const checkAndSetResponse = struct('check_and_set_response', {
 })
 
 export const mutate = struct('mutate', {
-  operation: at(1, enumeration(MutateOperation.MO_PUT)),
+  operation: at(1, enumeration<MutateOperation>(MutateOperation.MO_PUT)),
   sortKey: at(2, blob),
   value: at(3, blob),
   setExpireTsSeconds: at(4, i32),
@@ -205,7 +205,7 @@ export const mutate = struct('mutate', {
 export const checkAndMutateRequest = struct('check_and_mutate_request', {
   hashKey: at(1, blob),
   checkSortKey: at(2, blob),
-  checkType: at(3, enumeration(CasCheckType.CT_NO_CHECK)),
+  checkType: at(3, enumeration<CasCheckType>(CasCheckType.CT_NO_CHECK)),
   checkOperand: at(4, blob),
   mutateList: at(5, list(mutate)),
   returnCheckValue: at(6, bool),
@@ -218,9 +218,9 @@ export const getScannerRequest = struct('get_scanner_request', {
   stopInclusive: at(4, bool),
   batchSize: at(5, i32),
   noValue: at(6, bool),
-  hashKeyFilterType: at(7, enumeration(FilterType.FT_NO_FILTER)),
+  hashKeyFilterType: at(7, enumeration<FilterType>(FilterType.FT_NO_FILTER)),
   hashKeyFilterPattern: at(8, blob),
-  sortKeyFilterType: at(9, enumeration(FilterType.FT_NO_FILTER)),
+  sortKeyFilterType: at(9, enumeration<FilterType>(FilterType.FT_NO_FILTER)),
   sortKeyFilterPattern: at(10, blob),
   validatePartitionHash: opt(11, bool),
   returnExpireTs: opt(12, bool),

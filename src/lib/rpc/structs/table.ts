@@ -32,7 +32,7 @@ export enum PatternMatchType {
 }
 
 export const appInfo = struct('app_info', {
-  status: at(1, enumeration(AppStatus.AS_INVALID)),
+  status: at(1, enumeration<AppStatus>(AppStatus.AS_INVALID)),
   appType: at(2, string),
   appName: at(3, string),
   appId: at(4, i32),
@@ -134,9 +134,9 @@ export const recallAppResponse = struct('configuration_recall_app_response', {
 })
 
 export const listAppsRequest = struct('configuration_list_apps_request', {
-  status: at(1, enumeration(AppStatus.AS_INVALID)),
+  status: at(1, enumeration<AppStatus>(AppStatus.AS_INVALID)),
   appNamePattern: opt(2, string),
-  matchType: opt(3, enumeration(PatternMatchType.PMT_INVALID)),
+  matchType: opt(3, enumeration<PatternMatchType>(PatternMatchType.PMT_INVALID)),
 })
 
 export const listAppsResponse = struct('configuration_list_apps_response', {
@@ -147,7 +147,7 @@ export const listAppsResponse = struct('configuration_list_apps_response', {
 
 export const updateAppEnvRequest = struct('configuration_update_app_env_request', {
   appName: at(1, string),
-  op: at(2, enumeration(AppEnvOperation.APP_ENV_OP_INVALID)),
+  op: at(2, enumeration<AppEnvOperation>(AppEnvOperation.APP_ENV_OP_INVALID)),
   keys: opt(3, list(string)),
   values: opt(4, list(string)),
   clearPrefix: opt(5, string),
