@@ -32,7 +32,7 @@ export interface MetaproxyStore {
    * @param bytes refused with `metaproxy.bad_node` unless metaproxy can use them; nothing is sent then
    * @param checks also checked, in the same transaction
    * @throws MigratorError
-   *   `zk.version_conflict` facts {path, expectedVersion, foundVersion, found, foundCluster}: somebody else wrote;
+   *   `zk.version_conflict` facts {path, expectedVersion, foundVersion, found}: somebody else wrote;
    *   `zk.check_failed` facts {path, expectedVersion, foundVersion}: a check did not hold, nothing was written;
    *   `zk.no_node`, `zk.auth_failed`, `zk.unreachable`, `zk.timeout`: nothing was written;
    *   `zk.outcome_unknown`: sent, and neither reply nor read-back could be had in time (retrySafe: true);

@@ -1,0 +1,176 @@
+import {type Clock, type Deadline, deadline, sleep} from '../clock.js'
+import {isMigratorError, MigratorError} from '../errors.js'
+import {connectionLost} from './zookeeper-errors.js'
+import {parseZooKeeperHosts, type ZooKeeperAuth} from './zookeeper-options.js'
+import {type TransactionPart, type VersionedBytes, ZooKeeperSession} from './zookeeper-session.js'
+
+export interface ZooKeeperAccessOptions {
+  auth?: ZooKeeperAuth
+  clock: Clock
+  /** `host:port,host:port`, optionally with a chroot (`/...`) at the end. */
+  hosts: string
+  operationTimeoutMs: number
+}
+
+/** What became of a transaction: done, refused by ZooKeeper, or sent and never answered. */
+export type CommitOutcome = {error: MigratorError; kind: 'lost' | 'refused'} | {kind: 'done'}
+
+/** Only for the server: a session lives for one operation. */
+const SESSION_TIMEOUT_MS = 10_000
+const RETRY_DELAY_MS = 200
+
+/** Reads and transactions, each in a session of its own, on whichever server of the ensemble answers. */
+export class ZooKeeperAccess {
+  private readonly base: string
+  private closed = false
+  private readonly farewells = new Set<Promise<void>>()
+  private readonly options: ZooKeeperAccessOptions
+  private readonly servers: readonly string[]
+  private readonly sessions = new Set<ZooKeeperSession>()
+
+  /** @throws MigratorError `zk.bad_option` for hosts that cannot be used */
+  constructor(options: ZooKeeperAccessOptions) {
+    const {base, servers} = parseZooKeeperHosts(options.hosts)
+    this.base = base
+    this.options = options
+    this.servers = servers
+  }
+
+  /** Ends every session; what waits fails with `zk.closed`. At most 1 s. */
+  async close(): Promise<void> {
+    this.closed = true
+    for (const session of this.sessions) session.fail(closedError())
+    await Promise.all(this.farewells)
+  }
+
+  /**
+   * All parts or none, asked once.
+   * @throws MigratorError `zk.unreachable`, `zk.timeout`, `zk.auth_failed`: nothing was sent; the parent signal's reason
+   */
+  async commit(parts: readonly TransactionPart[], limit: Deadline): Promise<CommitOutcome> {
+    let sent = false
+    try {
+      await this.inSession(limit.signal, (session, patience) => {
+        sent = true
+        return session.commit(
+          parts.map((part) => ({...part, path: this.fullPath(part.path)})),
+          patience,
+        )
+      })
+      return {kind: 'done'}
+    } catch (error) {
+      if (!sent || !(error instanceof MigratorError)) throw error
+      return {error, kind: isMigratorError(error, 'zk.connection_lost', 'zk.timeout') ? 'lost' : 'refused'}
+    }
+  }
+
+  /** As ZooKeeper knows it: below the chroot of the hosts. */
+  fullPath(path: string): string {
+    return this.base + path
+  }
+
+  /** A node's data, asked again on lost connections until the limit. @throws MigratorError as MetaproxyStore.read */
+  async getData(path: string, limit: Deadline): Promise<VersionedBytes> {
+    for (;;) {
+      try {
+        return await this.inSession(limit.signal, (session, patience) => session.getData(this.fullPath(path), patience))
+      } catch (error) {
+        if (!isMigratorError(error, 'zk.connection_lost')) throw error
+        try {
+          await sleep(this.options.clock, RETRY_DELAY_MS, limit.signal)
+        } catch (reason) {
+          throw isTimeUp(reason) ? this.timedOut(error.message, error) : reason
+        }
+      }
+    }
+  }
+
+  /** A time limit for the methods above. */
+  limit(timeoutMs: number, parent?: AbortSignal): Deadline {
+    return deadline(this.options.clock, timeoutMs, () => new MigratorError(TIME_UP, `${timeoutMs} ms are over`), parent)
+  }
+
+  private async inSession<T>(
+    limit: AbortSignal,
+    use: (session: ZooKeeperSession, patience: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const {clock, operationTimeoutMs} = this.options
+    const session = this.open()
+    // Half of the limit, so that a server that freezes in between leaves time for another one.
+    const patienceMs = Math.round(operationTimeoutMs / 2)
+    const noAnswer = () => connectionLost(this.options.hosts, `no answer within ${patienceMs} ms`)
+    let patience: Deadline | undefined
+    try {
+      await this.connect(session, limit)
+      patience = deadline(clock, patienceMs, noAnswer, limit)
+      const result = await use(session, patience.signal)
+      this.dismiss(session)
+      return result
+    } catch (error) {
+      session.destroy()
+      throw isTimeUp(error) ? this.timedOut('it let us in and did not answer', error) : error
+    } finally {
+      patience?.dispose()
+      this.sessions.delete(session)
+    }
+  }
+
+  private async connect(session: ZooKeeperSession, limit: AbortSignal): Promise<void> {
+    try {
+      await session.connect(limit)
+    } catch (error) {
+      if (!isTimeUp(error)) throw error
+      if (session.wasAccepted) throw this.timedOut(session.trouble, error)
+      throw new MigratorError(
+        'zk.unreachable',
+        `nothing answers at ZooKeeper's ${this.options.hosts}: ${session.trouble}`,
+        {
+          cause: error,
+          facts: {detail: session.trouble, hosts: this.options.hosts},
+          next: 'check the ZooKeeper addresses (--node) and the network',
+          retrySafe: true,
+        },
+      )
+    }
+  }
+
+  /** Lets a session end by itself, in the background. */
+  private dismiss(session: ZooKeeperSession): void {
+    const farewell = session.close().finally(() => this.farewells.delete(farewell))
+    this.farewells.add(farewell)
+  }
+
+  private open(): ZooKeeperSession {
+    if (this.closed) throw closedError()
+    const {auth, clock, operationTimeoutMs} = this.options
+    const session = new ZooKeeperSession({
+      auth,
+      clock,
+      handshakeLimitMs: Math.round(operationTimeoutMs / 2 / this.servers.length),
+      hosts: this.servers.join(','),
+      sessionTimeoutMs: SESSION_TIMEOUT_MS,
+    })
+    this.sessions.add(session)
+    return session
+  }
+
+  private timedOut(detail: string, cause: unknown): MigratorError {
+    return new MigratorError('zk.timeout', `no answer in time from ZooKeeper at ${this.options.hosts}: ${detail}`, {
+      cause,
+      facts: {detail, hosts: this.options.hosts},
+      next: 'check that ZooKeeper is alive, then run the same command again',
+      retrySafe: true,
+    })
+  }
+}
+
+/** Marks a limit's own reason; always replaced by an error that says what was going on. */
+const TIME_UP = 'zk.time_up'
+
+function isTimeUp(error: unknown): boolean {
+  return isMigratorError(error, TIME_UP)
+}
+
+function closedError(): MigratorError {
+  return new MigratorError('zk.closed', 'the access to ZooKeeper was closed')
+}
