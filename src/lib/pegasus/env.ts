@@ -1,0 +1,21 @@
+import type {Clock} from '../clock.js'
+import type {Transport} from '../rpc/transport.js'
+
+/** What is injected everywhere: time, connections and chance. */
+export interface Environment {
+  clock: Clock
+  /** In [0, 1), as Math.random. */
+  random: () => number
+  transport: Transport
+}
+
+/** Limits of one operation on a cluster or server. */
+export interface CallLimits {
+  /** How long to look for a meta leader, default `timeoutMs`; 60 s rides out a leader's death (measured.md §10). */
+  patienceMs?: number
+  signal?: AbortSignal
+  /** Of one exchange with one server, default 10 s. */
+  timeoutMs?: number
+}
+
+export const DEFAULT_TIMEOUT_MS = 10_000
