@@ -1,0 +1,149 @@
+import {type Clock, deadline, sleep} from '../../clock.js'
+import {MigratorError} from '../../errors.js'
+import {queryProxy} from '../../metaproxy/proxy.js'
+import type {MetaproxyStore} from '../../metaproxy/store.js'
+import type {PegasusClient} from '../../pegasus/client.js'
+import type {CallLimits} from '../../pegasus/env.js'
+import {type AppInfo, AppStatus} from '../../rpc/structs/table.js'
+import type {MigrationRequest} from '../request.js'
+import {AddressBook, resolveByDns, type ResolveHost, splitAddresses} from './addresses.js'
+import type {ServerInterview} from './ask-servers.js'
+import {forEachBounded} from './bounded.js'
+import type {PreflightFacts, ProxyFacts} from './check.js'
+import {gatherSide, SERVERS_AT_ONCE, type SideFacts} from './gather-side.js'
+import {configuredMetas} from './settings.js'
+
+export interface GatherOptions {
+  /** Deny value that this machine's journal claims. */
+  ownDeny?: string
+  /** Dupid that this machine's journal claims. */
+  ownDupid?: number
+  /** How host names become addresses; default the machine's DNS. */
+  resolve?: ResolveHost
+  signal: AbortSignal
+  store?: MetaproxyStore
+}
+
+/** What has not answered by then counts as unreachable: preflight ends within 10 s. */
+const GATHER_MS = 8000
+/** For one question to one server. */
+const QUESTION_MS = 2000
+/** Between the two samples of the request counters. */
+const SAMPLES_APART_MS = 3000
+
+/**
+ * Reads everything that the checks judge, once, in at most 10 s; changes nothing. Whatever cannot be read is told in
+ * `unread`, `failures`, `unreachable` and `error`, and hides nothing else.
+ * @throws the signal's reason once it is aborted
+ */
+export async function gatherFacts(
+  request: MigrationRequest,
+  client: PegasusClient,
+  options: GatherOptions,
+): Promise<PreflightFacts> {
+  options.signal.throwIfAborted()
+  const {clock} = client.env
+  const book = new AddressBook(clock, options.resolve ?? resolveByDns)
+  const reason = () => new MigratorError('preflight.deadline', `no answer within the ${GATHER_MS} ms of preflight`)
+  const limit = deadline(clock, GATHER_MS, reason, options.signal)
+  const limits = {signal: limit.signal, timeoutMs: QUESTION_MS}
+  try {
+    const [source, target, metaproxy, proxies] = await Promise.all([
+      gatherSide('source', client, request, book, limits),
+      gatherSide('target', client, request, book, limits),
+      options.store && readNode(options.store, request.table, limits),
+      Promise.all(request.proxies.map((address) => askProxy(client, address, request.table, limits))),
+    ])
+    const samplesApartMs = await sampleAgain(source.interviews, clock, limits)
+    options.signal.throwIfAborted()
+    const {configuration, interviews: _, servers, table, unread, ...sourceSide} = source
+    const facts: PreflightFacts = {
+      addresses: new Map(),
+      client,
+      gatheredAtMs: clock.wallMs(),
+      metaproxy,
+      ownDeny: options.ownDeny,
+      ownDupid: options.ownDupid,
+      proxies,
+      request,
+      samplesApartMs,
+      signal: options.signal,
+      source: {
+        ...sourceSide,
+        configuration,
+        otherServers: servers.filter(({alive, replicaOf}) => alive && replicaOf.length === 0),
+        servers: servers.filter(({replicaOf}) => replicaOf.length > 0),
+        table: table ?? absentTable(request.table),
+      },
+      target: targetFacts(target),
+      unread: new Map([...unread, ...target.unread]),
+    }
+    facts.addresses = await book.resolveAll(addressesIn(facts))
+    options.signal.throwIfAborted()
+    return facts
+  } finally {
+    limit.dispose()
+  }
+}
+
+function targetFacts({cluster, duplications, generation, info, metas, nodes, servers, table}: SideFacts) {
+  return {cluster, duplications, generation, info, metas, nodes, servers, table}
+}
+
+/** Stands for the source's table when there is none; `unread` names it then. */
+function absentTable(appName: string): AppInfo {
+  const unset = {appId: 0, createSecond: 0, dropSecond: 0, expireSecond: 0, maxReplicaCount: 0, partitionCount: 0}
+  const status = AppStatus.AS_INVALID
+  return {...unset, appName, appType: '', envs: new Map(), initPartitionCount: -1, isStateful: false, status}
+}
+
+async function readNode(store: MetaproxyStore, table: string, limits: CallLimits): Promise<PreflightFacts['metaproxy']> {
+  try {
+    return {node: await store.read(table, limits.signal), store}
+  } catch (error) {
+    if (error instanceof MigratorError) return {error, store}
+    throw error
+  }
+}
+
+async function askProxy(
+  client: PegasusClient,
+  address: string,
+  table: string,
+  limits: CallLimits,
+): Promise<ProxyFacts> {
+  try {
+    return {address, answer: await queryProxy(client.pool, address, table, limits)}
+  } catch (error) {
+    if (error instanceof MigratorError) return {address, error}
+    throw error
+  }
+}
+
+/** Second look at the request counters; a server that was slow before is asked no more once the time is over. */
+async function sampleAgain(interviews: ServerInterview[], clock: Clock, limits: {signal: AbortSignal}): Promise<number> {
+  if (interviews.length === 0) return 0
+  const startMs = clock.nowMs()
+  try {
+    await sleep(clock, SAMPLES_APART_MS, limits.signal)
+  } catch (error) {
+    if (error instanceof MigratorError) return 0 // the deadline: one sample has to do, and the check says so
+    throw error
+  }
+
+  await forEachBounded(interviews, SERVERS_AT_ONCE, (interview) => interview.sample())
+  return clock.nowMs() - startMs
+}
+
+/** Every address that some check compares with another. */
+function addressesIn({metaproxy, request, source, target}: PreflightFacts): string[] {
+  const dumps = [...source.metas, ...source.servers, ...source.otherServers].map(({dump}) => dump)
+  return [
+    ...request.sourceMetas,
+    ...request.targetMetas,
+    ...source.info.metaServers,
+    ...target.info.metaServers,
+    ...(metaproxy?.node?.data.metaAddresses ?? []),
+    ...dumps.flatMap((dump) => splitAddresses((dump && configuredMetas(dump, request.targetCluster)) ?? '')),
+  ]
+}
