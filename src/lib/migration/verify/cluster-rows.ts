@@ -1,0 +1,178 @@
+import {sleep} from '../../clock.js'
+import {isMigratorError, MigratorError} from '../../errors.js'
+import type {PegasusClient} from '../../pegasus/client.js'
+import type {Cluster, TableConfiguration} from '../../pegasus/cluster.js'
+import {TableReader} from '../../pegasus/rows.js'
+import type {KeyValue} from '../../rpc/structs/rrdb.js'
+import {mayPass} from '../wait.js'
+import type {KeyRange, Row, RowSource} from './types.js'
+
+/** A meta leader's death stops all reads of a cluster for up to 47 s (measured.md §10). */
+const patienceMs = 90_000
+const retryIntervalMs = 1000
+const mostRowsPerBatch = 500
+/** A batch above this makes the next ones smaller: both sides of several partitions are held at once. */
+const mostBytesPerBatch = 4 * 1024 * 1024
+
+export interface ClusterRowsOptions {
+  client: PegasusClient
+  cluster: Cluster
+  configuration: TableConfiguration
+  /** Whose rows these are, for messages. */
+  name: 'source' | 'target'
+  signal: AbortSignal
+  table: string
+}
+
+/** Since when a partition cannot be read; a success ends it. */
+interface Trouble {
+  sinceMs?: number
+}
+
+/**
+ * The rows of a table on a cluster. Follows primaries when they move, and bears a cluster that refuses for 90 s.
+ * @throws MigratorError verify.unreadable, verify.table_changed; what `TableReader` throws and cannot be repeated
+ */
+export class ClusterRows implements RowSource {
+  private reader: TableReader
+  private refreshing: Promise<void> | undefined
+
+  constructor(private readonly options: ClusterRowsOptions) {
+    this.reader = this.readerOf(options.configuration)
+  }
+
+  async count(partition: number): Promise<number> {
+    const {signal} = this.options
+    return this.bearing(partition, (primary) =>
+      this.reader.countPartition(this.pid(partition), primary, {signal, timeoutMs: 30_000}),
+    )
+  }
+
+  async get(partition: number, key: Buffer): Promise<Row | undefined> {
+    const {signal} = this.options
+    return this.bearing(partition, async (primary) => {
+      // A scan that begins there, because GET does not tell when the row expires.
+      const rows = this.reader.scanPartition(this.pid(partition), primary, {batchSize: 1, signal, startKey: key})
+      try {
+        const {done, value} = await rows.next()
+        const first = done ? undefined : value[0]
+        return first?.key.equals(key) ? rowOf(first) : undefined
+      } finally {
+        await rows.return(undefined)
+      }
+    })
+  }
+
+  async *scan(partition: number, {from, rowsWanted = mostRowsPerBatch, to}: KeyRange = {}): AsyncGenerator<Row[]> {
+    const {signal} = this.options
+    const place = {batchSize: Math.min(rowsWanted, mostRowsPerBatch), signal, startInclusive: true, startKey: from}
+    if (from?.length === 0) place.startKey = undefined
+    const trouble: Trouble = {}
+    for (let ended = false; !ended;) {
+      try {
+        ended = true
+        for await (const batch of this.reader.scanPartition(this.pid(partition), this.primary(partition), place)) {
+          trouble.sinceMs = undefined
+          const rows = batch.map((row) => rowOf(row))
+          const end = to ? rows.findIndex(({key}) => Buffer.compare(key, to) >= 0) : -1
+          yield end === -1 ? rows : rows.slice(0, end)
+          if (end !== -1) return
+          place.startKey = rows.at(-1)!.key
+          place.startInclusive = false
+          const smaller = smallerBatch(rows)
+          if (smaller === undefined) continue
+          place.batchSize = smaller
+          ended = false
+          break
+        }
+      } catch (error) {
+        await this.bear(partition, error, trouble)
+        ended = false
+      }
+    }
+  }
+
+  /** Waits before the next attempt. @throws `error` when repeating does not help, verify.unreadable after 90 s */
+  private async bear(partition: number, error: unknown, trouble: Trouble): Promise<void> {
+    const {client, name, signal, table} = this.options
+    const {clock} = client.env
+    signal.throwIfAborted()
+    if (!isMigratorError(error) || !error.retrySafe) throw error
+    trouble.sinceMs ??= clock.nowMs()
+    if (clock.nowMs() - trouble.sinceMs >= patienceMs) {
+      const message = `partition ${partition} of ${table} could not be read on the ${name} for 90 s: ${error.message}`
+      throw new MigratorError('verify.unreadable', message, {
+        cause: error,
+        facts: {partition, side: name},
+        retrySafe: true,
+      })
+    }
+
+    await sleep(clock, retryIntervalMs, signal)
+    this.refreshing ??= this.refresh().finally(() => {
+      this.refreshing = undefined
+    })
+    await this.refreshing
+  }
+
+  private async bearing<T>(partition: number, read: (primary: string) => Promise<T>): Promise<T> {
+    const trouble: Trouble = {}
+    for (;;) {
+      try {
+        return await read(this.primary(partition))
+      } catch (error) {
+        await this.bear(partition, error, trouble)
+      }
+    }
+  }
+
+  private pid(partitionIndex: number): {appId: number; partitionIndex: number} {
+    return {appId: this.reader.configuration.appId, partitionIndex}
+  }
+
+  private primary(partition: number): string {
+    const address = this.reader.configuration.partitions[partition]?.primary
+    if (address) return address
+    const message = `partition ${partition} of ${this.options.table} has no primary on the ${this.options.name}`
+    throw new MigratorError('verify.no_primary', message, {facts: {partition}, retrySafe: true})
+  }
+
+  private readerOf(configuration: TableConfiguration): TableReader {
+    const {env, pool} = this.options.client
+    return new TableReader(pool, configuration, env)
+  }
+
+  private async refresh(): Promise<void> {
+    const {cluster, name, signal, table} = this.options
+    const {appId, partitionCount} = this.reader.configuration
+    let configuration: TableConfiguration
+    try {
+      configuration = await cluster.configuration(table, {signal})
+    } catch (error) {
+      // Without a meta leader the old configuration is as good as any; whoever reads is patient, and says what fails.
+      if (!mayPass(error)) throw error
+      return
+    }
+
+    if (configuration.appId !== appId || configuration.partitionCount !== partitionCount) {
+      const message = `${table} on the ${name} is not the table any more that was being compared`
+      const facts = {appIdBefore: appId, appIdNow: configuration.appId, side: name}
+      throw new MigratorError('verify.table_changed', message, {facts})
+    }
+
+    this.reader = this.readerOf(configuration)
+  }
+}
+
+function rowOf({expireTsSeconds, key, value}: KeyValue): Row {
+  // Unsigned on the server.
+  return {expireTsSeconds: (expireTsSeconds ?? 0) >>> 0, key, value}
+}
+
+/** How many rows of this size make a batch, when this one was too big. */
+function smallerBatch(rows: Row[]): number | undefined {
+  let bytes = 0
+  for (const {key, value} of rows) bytes += key.length + value.length
+  if (bytes <= mostBytesPerBatch || rows.length === 1) return undefined
+  return Math.max(1, Math.floor((rows.length * mostBytesPerBatch) / bytes / 2))
+}
