@@ -46,8 +46,11 @@ export interface EffectOutcome {
 }
 
 export interface Effects {
-  /** Carries out one effect, or records it. */
-  perform(effect: Effect): Promise<EffectOutcome>
+  /**
+   * Carries out one effect, or records it.
+   * @throws MigratorError `effect.unknown` when nobody can tell whether it took place; else it did not
+   */
+  perform(effect: Effect, signal: AbortSignal): Promise<EffectOutcome>
 }
 
 /** One sentence for a person: what the effect changes. `table` is the table's name. */

@@ -1,10 +1,12 @@
 import type {Clock} from '../clock.js'
 import type {Transport} from '../rpc/transport.js'
+import type {MetaproxyStore} from '../metaproxy/store.js'
 import type {MigrationEvent} from './events.js'
-import type {MigrationRequest} from './request.js'
+import type {MetaproxyLocation, MigrationRequest} from './request.js'
 import type {MigrationResult} from './result.js'
 
 export type {MigrationEvent, PhaseId, Progress} from './events.js'
+export {migrate} from './migrate.js'
 export {phaseIds, phaseTitles} from './events.js'
 export type {DenyMode, MetaproxyLocation, MigrationRequest, PhaseLimits, VerifyMode} from './request.js'
 export {defaultLimits} from './request.js'
@@ -15,6 +17,8 @@ export interface MigrationWorld {
   clock: Clock
   /** Directory of the journals; made with mode 0700 when absent. */
   journalDirectory: string
+  /** Opens metaproxy's store; default: ZooKeeper itself. */
+  openStore?(location: MetaproxyLocation, clock: Clock): MetaproxyStore
   random: () => number
   transport: Transport
 }

@@ -1,0 +1,123 @@
+import type {Clock} from '../clock.js'
+import type {MetaproxyStore} from '../metaproxy/store.js'
+import type {PegasusClient} from '../pegasus/client.js'
+import type {Cluster} from '../pegasus/cluster.js'
+import type {Effects} from './effects.js'
+import type {PhaseId, Progress, UnstampedEvent} from './events.js'
+import type {Journal, JournalHints} from './journal.js'
+import type {PreflightFacts} from './preflight/check.js'
+import type {MigrationRequest} from './request.js'
+import type {WriteDenyWindow} from './result.js'
+
+/** Primary of a partition and the ballot at which it is that. */
+export interface PrimaryAt {
+  ballot: number
+  partitionIndex: number
+  server: string
+}
+
+/** What the phases have found out and must hand on. All of it can be read again from the clusters. */
+export interface MigrationState {
+  /** Set by Preflight. */
+  facts?: PreflightFacts
+  /** The duplication that carries the table; 0 in a dry run before there is one. */
+  dupid: number
+  /** Whether somebody else began the duplication: then only a full verify will do (product.md, lesson 13). */
+  adoptedForeign: boolean
+  /** Why rows must be compared in full, whatever was asked for; undefined: they need not. */
+  fullVerifyBecause?: string
+  /** Ballots when our duplication was added; a change before DS_LOG may leave a hole (protocol.md §3.12). */
+  ballotsAtAdd?: Record<string, number>
+  /** Where the deny was proved, and with which ballots. */
+  denied: Map<number, PrimaryAt>
+  /** Where the drain was proved, and with which ballots. */
+  drained: Map<number, PrimaryAt>
+  /** Whether the duplication was paused by us and must be resumed by an undo. */
+  paused: boolean
+  /**
+   * The switch: `none` until its compare-and-set is sent, `uncertain` while nobody knows whether it took place,
+   * `done` from the commit point on. Only `none` allows an undo without looking.
+   */
+  commit: 'done' | 'none' | 'uncertain'
+  /** The deny was sent; from then on every way out takes it back and proves it. */
+  denySet: boolean
+  /** Between the first and the last server that began to refuse. */
+  denySpreadMs?: number
+  /** Without a node: the operator was told to move the applications and has not said that they are moved. */
+  handedOver?: boolean
+  nodeBytes?: Buffer
+  nodeVersion?: number
+  pendingMutations?: number
+  targetAppId?: number
+  unconfirmedProxies?: string[]
+  verification?: {partitions: number; rowsCompared: number; rowsCountedSource: number; rowsCountedTarget: number}
+  window: WriteDenyWindow
+  warnings: string[]
+  settingsPutBack: string[]
+}
+
+/** Everything that a phase works with. */
+export interface MigrationContext {
+  askMoved(signal: AbortSignal): Promise<'abort' | 'moved'>
+  client: PegasusClient
+  clock: Clock
+  dryRun: boolean
+  effects: Effects
+  emit(event: UnstampedEvent): void
+  /** What goes on after the commit point, whatever happened to `signal`: there is only forward then. */
+  forward: AbortSignal
+  hints: JournalHints
+  journal: Journal | undefined
+  random: () => number
+  request: MigrationRequest
+  /** Aborts when the run is to stop; undo works on a signal of its own. */
+  signal: AbortSignal
+  source: Cluster
+  state: MigrationState
+  store: MetaproxyStore | undefined
+  target: Cluster
+}
+
+/** One step of a phase: `act` changes something through `effects`, `wait` waits for what follows from it. */
+export interface Step {
+  act?(context: MigrationContext): Promise<void>
+  title: string
+  /** Left out in a dry run: nothing was changed, so nothing would follow. */
+  wait?(context: MigrationContext, report: (progress: Progress) => void): Promise<void>
+}
+
+/** What `observe` says of a phase: whether its work is there already, read from the clusters. */
+export type Observation = {done: false} | {done: true; summary: string}
+
+/** One phase of a migration. */
+export interface Phase {
+  id: PhaseId
+  /** Looks where the migration stands; changes nothing but `state`. */
+  observe(context: MigrationContext): Promise<Observation>
+  steps: Step[]
+  /** The figure that matters, once it is done. */
+  summarize(context: MigrationContext): string
+  /** Why this phase is left out, or undefined. */
+  skip?(context: MigrationContext): string | undefined
+}
+
+/** The facts of Preflight, which every later phase stands on. */
+export function factsOf(context: MigrationContext): PreflightFacts {
+  if (!context.state.facts) throw new TypeError('preflight has not run')
+  return context.state.facts
+}
+
+export function freshState(): MigrationState {
+  return {
+    adoptedForeign: false,
+    commit: 'none',
+    denied: new Map(),
+    drained: new Map(),
+    denySet: false,
+    dupid: 0,
+    paused: false,
+    settingsPutBack: [],
+    warnings: [],
+    window: {},
+  }
+}

@@ -1,0 +1,156 @@
+import {type Clock, sleep} from '../clock.js'
+import {isMigratorError, MigratorError} from '../errors.js'
+import type {MetaproxyStore} from '../metaproxy/store.js'
+import type {Cluster} from '../pegasus/cluster.js'
+import {metaErrorName} from '../pegasus/meta-client.js'
+import {MetaFunctionLevel} from '../rpc/structs/cluster.js'
+import {DuplicationStatus} from '../rpc/structs/duplication.js'
+import type {Effect, EffectOutcome, Effects} from './effects.js'
+
+/** The env that denies client requests (protocol.md §6.1). */
+export const DENY_ENV = 'replica.deny_client_request'
+
+/** How long an effect looks for a meta leader: a failover takes 38–47 s (measured.md §10). */
+const LEADER_PATIENCE_MS = 60_000
+const BUSY_RETRY_MS = 1000
+const BUSY_LIMIT_MS = 30_000
+
+export interface LiveEffectsOptions {
+  clock: Clock
+  source: Cluster
+  store: MetaproxyStore | undefined
+  table: string
+  target: Cluster
+}
+
+type Of<K extends Effect['kind']> = Extract<Effect, {kind: K}>
+
+/** Carries effects out on the clusters and ZooKeeper. Every one may be performed again without harm. */
+export class LiveEffects implements Effects {
+  constructor(private readonly options: LiveEffectsOptions) {}
+
+  async perform(effect: Effect, signal: AbortSignal): Promise<EffectOutcome> {
+    const limits = {patienceMs: LEADER_PATIENCE_MS, signal}
+    const {source, table, target} = this.options
+    switch (effect.kind) {
+      case 'add-duplication': {
+        return {dupid: await this.addDuplication(effect, signal)}
+      }
+
+      case 'close-source':
+      case 'deny': {
+        await source.setEnvs(table, {[DENY_ENV]: effect.value}, limits)
+        return {}
+      }
+
+      case 'delete-target-envs': {
+        await target.deleteEnvs(table, effect.keys, limits)
+        return {}
+      }
+
+      case 'lift-deny': {
+        // What was there before us comes back; nearly always that is nothing.
+        await (effect.before === null
+          ? source.deleteEnvs(table, [DENY_ENV], limits)
+          : source.setEnvs(table, {[DENY_ENV]: effect.before}, limits))
+        return {}
+      }
+
+      case 'pause-duplication': {
+        return this.setStatus(effect.dupid, DuplicationStatus.DS_PAUSE, signal)
+      }
+
+      case 'remove-duplication': {
+        return this.setStatus(effect.dupid, DuplicationStatus.DS_REMOVED, signal)
+      }
+
+      case 'resume-duplication': {
+        return this.setStatus(effect.dupid, DuplicationStatus.DS_LOG, signal)
+      }
+
+      case 'set-meta-level': {
+        const cluster = effect.side === 'source' ? source : target
+        await cluster.setMetaLevel(MetaFunctionLevel[`fl_${effect.level}` as keyof typeof MetaFunctionLevel], limits)
+        return {}
+      }
+
+      case 'set-server-config': {
+        await this.setServerConfig(effect, signal)
+        return {}
+      }
+
+      case 'switch-node': {
+        return this.switchNode(effect, signal)
+      }
+
+      case 'trigger-checkpoint': {
+        await source.server(effect.server).command('replica.trigger-checkpoint', [String(effect.appId)], {signal})
+        return {}
+      }
+    }
+  }
+
+  /** Never added twice: after a lost answer the list of duplications tells (protocol.md §3.9). */
+  private async addDuplication(effect: Of<'add-duplication'>, signal: AbortSignal): Promise<number> {
+    const {source, table} = this.options
+    const limits = {patienceMs: LEADER_PATIENCE_MS, signal}
+    let lost: unknown
+    try {
+      const {dupid} = await source.addDuplication({checkpoint: true, remoteCluster: effect.remoteCluster, table}, limits)
+      if (dupid > 0) return dupid
+    } catch (error) {
+      if (!isMigratorError(error) || error.code === 'meta.error') throw error
+      signal.throwIfAborted()
+      lost = error
+    }
+
+    const entries = await source.duplications(table, limits)
+    const entry = entries.find(({remote}) => remote === effect.remoteCluster)
+    if (entry && lost) return entry.dupid
+    if (lost) throw lost
+    throw new MigratorError(
+      'duplicate.exists',
+      `the source's meta answered ERR_OK with dupid 0: a duplication of ${table} to ${effect.remoteCluster} exists already${entry ? ` (dupid ${entry.dupid}, ${DuplicationStatus[entry.status]})` : ''}`,
+      {next: 'Find out whose it is: pegasus table:migrate with --accept foreign-duplication adopts it after a full verify.'},
+    )
+  }
+
+  /** Sets a duplication's status; ERR_BUSY means that another change is being written (protocol.md §3.11). */
+  private async setStatus(dupid: number, status: DuplicationStatus, signal: AbortSignal): Promise<EffectOutcome> {
+    const {clock, source, table} = this.options
+    const startMs = clock.nowMs()
+    for (;;) {
+      try {
+        await source.modifyDuplication(table, dupid, {status}, {patienceMs: LEADER_PATIENCE_MS, signal})
+        return {}
+      } catch (error) {
+        const name = metaErrorName(error)
+        // Removed already: by a first try whose answer was lost.
+        if (name === 'ERR_OBJECT_NOT_FOUND' && status === DuplicationStatus.DS_REMOVED) return {}
+        if (name !== 'ERR_BUSY' || clock.nowMs() - startMs > BUSY_LIMIT_MS) throw error
+        await sleep(clock, BUSY_RETRY_MS, signal)
+      }
+    }
+  }
+
+  private async setServerConfig(effect: Of<'set-server-config'>, signal: AbortSignal): Promise<void> {
+    const cluster = effect.side === 'source' ? this.options.source : this.options.target
+    const server = cluster.server(effect.server)
+    await server.updateConfig(effect.name, effect.value, {signal})
+    const seen = await server.config(effect.name, {signal})
+    if (seen !== effect.value) {
+      throw new MigratorError(
+        'server.config_not_kept',
+        `${effect.server} answered ERR_OK to ${effect.name}=${effect.value} but shows ${String(seen)}`,
+        {facts: {name: effect.name, server: effect.server}},
+      )
+    }
+  }
+
+  private async switchNode(effect: Of<'switch-node'>, signal: AbortSignal): Promise<EffectOutcome> {
+    const {store, table} = this.options
+    if (!store) throw new TypeError('no metaproxy store')
+    const {version} = await store.compareAndSet(table, Buffer.from(effect.bytes, 'utf8'), effect.beforeVersion, signal)
+    return {nodeVersion: version}
+  }
+}

@@ -1,0 +1,199 @@
+import type {Clock} from '../clock.js'
+import {isMigratorError, messageOf, MigratorError} from '../errors.js'
+import {parseZooKeeperAuth} from '../metaproxy/zookeeper-options.js'
+import {ZooKeeperStore} from '../metaproxy/zookeeper-store.js'
+import type {MetaproxyStore} from '../metaproxy/store.js'
+import {PegasusClient} from '../pegasus/client.js'
+import {freshState, type MigrationContext} from './context.js'
+import {JournaledEffects} from './effects-journaled.js'
+import {LiveEffects} from './effects-live.js'
+import {RecordingEffects} from './effects-recording.js'
+import {describeEffect, type Effects} from './effects.js'
+import type {UnstampedEvent} from './events.js'
+import type {Migrate, MigrateHooks, MigrationWorld} from './index.js'
+import {hintsOf, Journal, journalPath, readJournal} from './journal.js'
+import type {MetaproxyLocation, MigrationRequest} from './request.js'
+import type {MigrationResult} from './result.js'
+import {ResultBuilder} from './result-builder.js'
+import {boundedContext, cutover, phases, type RunOutcome, runPhases} from './runner.js'
+import {undo} from './undo.js'
+
+/** Moves a table, or says what moving it would do. See `Migrate`. */
+export const migrate: Migrate = async (request, world, hooks, {dryRun, signal}) => {
+  const run = new Run(request, world, hooks, dryRun, signal)
+  try {
+    return await run.go()
+  } finally {
+    await run.close()
+  }
+}
+
+function openZooKeeper({auth, hosts, root}: MetaproxyLocation, clock: Clock): MetaproxyStore {
+  return new ZooKeeperStore({...(auth === undefined ? {} : {auth: parseZooKeeperAuth(auth)}), clock, hosts, root})
+}
+
+class Run {
+  private readonly builder: ResultBuilder
+  private readonly client: PegasusClient
+  private context: MigrationContext | undefined
+  private readonly forward = new AbortController()
+  private readonly store: MetaproxyStore | undefined
+
+  constructor(
+    private readonly request: MigrationRequest,
+    private readonly world: MigrationWorld,
+    private readonly hooks: MigrateHooks,
+    private readonly dryRun: boolean,
+    private readonly signal: AbortSignal,
+  ) {
+    this.builder = new ResultBuilder(request)
+    this.client = new PegasusClient({clock: world.clock, random: world.random, transport: world.transport})
+    this.store = request.metaproxy && (world.openStore ?? openZooKeeper)(request.metaproxy, world.clock)
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.client.close(), this.store?.close(), this.context?.journal?.close()])
+  }
+
+  async go(): Promise<MigrationResult> {
+    try {
+      this.context = await this.openContext()
+    } catch (error) {
+      return this.builder.failed(error, 'refused')
+    }
+
+    return this.dryRun ? this.rehearse(this.context) : this.perform(this.context)
+  }
+
+  /** Preflight for real, every later phase on the recording twin. */
+  private async rehearse(context: MigrationContext): Promise<MigrationResult> {
+    const outcome = await runPhases(context, phases)
+    this.builder.addTimings(outcome.timings)
+    this.builder.effects = (context.effects as RecordingEffects).recorded.map((e) => describeEffect(e, this.request.table))
+    return outcome.error === undefined ? this.builder.finish(context, 'dry-run') : this.builder.failed(outcome.error, 'refused', context)
+  }
+
+  private async perform(context: MigrationContext): Promise<MigrationResult> {
+    const [preflight, ...rest] = phases
+    const checked = await runPhases(context, [preflight!])
+    this.builder.addTimings(checked.timings)
+    if (checked.error !== undefined) return this.builder.failed(checked.error, 'refused', context)
+    if (!(await this.confirmed(context))) return this.builder.finish(context, 'refused')
+
+    await context.journal!.write({
+      denyMode: this.request.denyMode,
+      kind: 'begin',
+      ...(this.request.metaproxy ? {root: this.request.metaproxy.root} : {}),
+      table: this.request.table,
+      targetCluster: this.request.targetCluster,
+      version: 1,
+    })
+    const before = rest.filter(({id}) => !cutover.has(id) && id !== 'finish')
+    const during = rest.filter(({id}) => cutover.has(id))
+    const after = rest.filter(({id}) => id === 'finish')
+    const prepared = await runPhases(context, before)
+    this.builder.addTimings(prepared.timings)
+    if (prepared.error !== undefined) return this.stop(context, prepared)
+    const cut = await this.cutOver(context, during)
+    this.builder.addTimings(cut.timings)
+    if (cut.error !== undefined) return this.stop(context, cut)
+    if (context.state.handedOver) return this.end(context, 'handed-over')
+    const finished = await runPhases({...context, signal: context.forward}, after)
+    this.builder.addTimings(finished.timings)
+    return finished.error === undefined ? this.end(context, 'migrated') : this.stop(context, finished)
+  }
+
+  /** Deny, drain and switch, with a signal that aborts early enough for the undo to fit into the bound. */
+  private async cutOver(context: MigrationContext, during: typeof phases): Promise<RunOutcome> {
+    const bounded = boundedContext(context)
+    try {
+      return await runPhases(bounded.context, during)
+    } finally {
+      bounded.dispose()
+    }
+  }
+
+  private async stop(context: MigrationContext, outcome: RunOutcome): Promise<MigrationResult> {
+    const {error, failedIn} = outcome
+    const undone = await undo(context, messageOf(error), this.forward.signal)
+    if (undone.state === 'switched') return this.end(context, 'switched-unfinished', error)
+    if (undone.state === 'denied') return this.end(context, 'write-denied', new MigratorError('undo.failed', undone.reason, {cause: error}))
+    if (isMigratorError(error, 'duplicate.primary_moved')) await this.dropTainted(context)
+    void failedIn
+    return this.end(context, 'stopped', error)
+  }
+
+  /** A duplication whose copy may lack writes must not be found and adopted later; removing it before DS_LOG is safe. */
+  private async dropTainted(context: MigrationContext): Promise<void> {
+    await context.effects.perform({dupid: context.state.dupid, kind: 'remove-duplication'}, this.forward.signal)
+    context.state.dupid = 0
+    await undo(context, '', this.forward.signal)
+  }
+
+  private async end(context: MigrationContext, outcome: MigrationResult['outcome'], error?: unknown): Promise<MigrationResult> {
+    await context.journal?.write({kind: 'end', outcome})
+    this.builder.effects = context.effects instanceof JournaledEffects ? context.effects.done : []
+    return error === undefined ? this.builder.finish(context, outcome) : this.builder.failed(error, outcome, context)
+  }
+
+  private async confirmed(context: MigrationContext): Promise<boolean> {
+    const effects = await this.plan(context)
+    return this.hooks.confirm({effects, result: this.builder.finish(context, 'dry-run')})
+  }
+
+  /** What the phases would do, from the recording twin. */
+  private async plan(context: MigrationContext): Promise<string[]> {
+    const recording = new RecordingEffects(this.request.table, () => {})
+    const rehearsal: MigrationContext = {
+      ...context,
+      dryRun: true,
+      effects: recording,
+      emit() {},
+      hints: {...context.hints, settings: [...context.hints.settings]},
+      journal: undefined,
+      state: {...freshState(), facts: context.state.facts},
+    }
+    const {error} = await runPhases(rehearsal, phases.slice(1))
+    if (error !== undefined) throw error
+    return recording.recorded.map((effect) => describeEffect(effect, this.request.table))
+  }
+
+  private async openContext(): Promise<MigrationContext> {
+    const {client, dryRun, hooks, request, signal, store, world} = this
+    const emit = (event: UnstampedEvent) => {
+      const stamped = {...event, atMs: world.clock.wallMs()}
+      this.builder.hear(stamped)
+      hooks.emit(stamped)
+    }
+
+    const source = client.cluster(request.sourceMetas)
+    const target = client.cluster(request.targetMetas)
+    const runId = world.random().toString(36).slice(2, 10)
+    const where = [world.journalDirectory, request.table, request.targetCluster] as const
+    const journal = dryRun ? undefined : await Journal.open(...where, world.clock, runId)
+    const past = journal?.past ?? (await readJournal(journalPath(...where)))
+    const live = new LiveEffects({clock: world.clock, source, store, table: request.table, target})
+    const effects: Effects = journal
+      ? new JournaledEffects(live, journal, request.table, emit)
+      : new RecordingEffects(request.table, emit)
+    return {
+      askMoved: (bound) => hooks.askMoved(bound),
+      client,
+      clock: world.clock,
+      dryRun,
+      effects,
+      emit,
+      forward: this.forward.signal,
+      hints: hintsOf(past),
+      journal,
+      random: world.random,
+      request,
+      signal,
+      source,
+      state: freshState(),
+      store,
+      target,
+    }
+  }
+}
+

@@ -1,0 +1,122 @@
+import {MigratorError} from '../../errors.js'
+import {DuplicationStatus} from '../../rpc/structs/duplication.js'
+import {factsOf, type MigrationContext, type Phase} from '../context.js'
+import type {Progress} from '../events.js'
+import {notShipping, pendingMutations, readShipping, type ShippingView, worstPartition} from '../proof/shipping.js'
+import {BATCH_BYTES, ensureNoBatching, ensureSteady} from '../settings.js'
+import {explainTarget} from '../target-health.js'
+import {waitUntil} from '../wait.js'
+import {findEntry} from './duplicate.js'
+
+const POLL_MS = 1000
+const SETTINGS_EVERY_MS = 10_000
+/** Readings in a row that must be at or under the threshold: one may be luck. */
+const READINGS = 3
+
+/** Waits until the table's pending mutations are few. Measured per table, as a lag, never as a rate. */
+export const catchUp: Phase = {
+  id: 'catch-up',
+  async observe() {
+    return {done: false}
+  },
+  steps: [{title: 'wait until the pending mutations are few', wait}],
+  summarize: ({state}) => `${state.pendingMutations ?? 0} mutations pending`,
+}
+
+async function wait(context: MigrationContext, report: (progress: Progress) => void): Promise<void> {
+  const {clock, request, signal, state} = context
+  const {generation} = factsOf(context).source
+  let settingsAtMs = clock.nowMs()
+  let inARow = 0
+  let best = Number.POSITIVE_INFINITY
+  let rate: {atMs: number; pending: number} | undefined
+  await waitUntil<ShippingView>({
+    clock,
+    describe: (view) => `${pendingMutations(view, generation)} mutations pending; ${worstPartition(view) ?? ''}`,
+    done(view) {
+      const pending = pendingMutations(view, generation)
+      state.pendingMutations = pending
+      inARow = pending <= request.thresholdMutations && notShipping(view) === undefined ? inARow + 1 : 0
+      return inARow >= READINGS
+    },
+    intervalMs: POLL_MS,
+    limitMs: request.limits.catchUpMs,
+    async observe() {
+      await requireLog(context)
+      if (clock.nowMs() - settingsAtMs >= SETTINGS_EVERY_MS) {
+        settingsAtMs = clock.nowMs()
+        await keepSettings(context)
+      }
+
+      return shippingOf(context, false)
+    },
+    onProgress(view) {
+      const lagMutations = pendingMutations(view, generation)
+      const nowMs = clock.nowMs()
+      const eta = rate && rate.pending > lagMutations ? ((lagMutations - request.thresholdMutations) * (nowMs - rate.atMs)) / (rate.pending - lagMutations) : undefined
+      rate ??= {atMs: nowMs, pending: lagMutations}
+      const shipping = [...view.partitions.values()].filter(({duplicating}) => duplicating).length
+      const worst = worstPartition(view)
+      report({
+        ...(eta === undefined ? {} : {etaMs: Math.max(0, eta)}),
+        lagMutations,
+        partitionCount: view.partitionCount,
+        partitionsDone: shipping,
+        text: notShipping(view) ?? `${lagMutations} mutations pending, threshold ${request.thresholdMutations}`,
+        ...(worst === undefined ? {} : {worst}),
+      })
+    },
+    onTrouble: (error) => report({text: `waiting: ${error.message}`}),
+    signal,
+    stage: `catching up of ${request.table}`,
+    stall: {
+      // Only a new low is movement: a lag that goes up and down does not come nearer.
+      figure(view) {
+        best = Math.min(best, pendingMutations(view, generation))
+        return String(best)
+      },
+      limitMs: request.limits.stallMs,
+      async onStall(view, stalledForMs) {
+        if (view && pendingMutations(view, generation) <= request.thresholdMutations && notShipping(view) === undefined) return
+        throw new MigratorError(
+          'catch-up.stalled',
+          `${request.table}: the lag did not fall for ${Math.round(stalledForMs / 1000)} s; ${view ? `${pendingMutations(view, generation)} mutations pending, ${worstPartition(view)}` : 'nothing could be read'}. ${await explainTarget(context)}`,
+          {next: 'Mend the target, or raise --threshold; the duplication is kept and the same command goes on from here.'},
+        )
+      },
+    },
+  })
+}
+
+/** @throws MigratorError when the duplication is not in DS_LOG any more */
+export async function requireLog(context: MigrationContext): Promise<void> {
+  const entry = await findEntry(context)
+  if (entry.status !== DuplicationStatus.DS_LOG) {
+    throw new MigratorError(
+      'duplicate.not_log',
+      `duplication ${entry.dupid} of ${context.request.table} is in ${DuplicationStatus[entry.status]}, not DS_LOG: somebody changed it`,
+      {next: 'Find out who did; running the same command again goes on from here.'},
+    )
+  }
+}
+
+/** A server that restarted ships in batches again: from then on only a full comparison can tell (product.md, lesson 13). */
+async function keepSettings(context: MigrationContext): Promise<void> {
+  await ensureSteady(context)
+  const changed = await ensureNoBatching(context)
+  if (changed.length === 0) return
+  context.state.fullVerifyBecause = `${BATCH_BYTES} was not 0 on ${changed.join(', ')} for a while`
+  context.emit({code: 'batching.returned', message: `${context.state.fullVerifyBecause}; all rows will be compared`, type: 'warning'})
+}
+
+/** One reading of our duplication. */
+export function shippingOf(context: MigrationContext, decrees: boolean, signal = context.signal): Promise<ShippingView> {
+  return readShipping({
+    cluster: context.source,
+    decrees,
+    dupid: context.state.dupid,
+    generation: factsOf(context).source.generation,
+    signal,
+    table: context.request.table,
+  })
+}

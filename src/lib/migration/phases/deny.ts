@@ -1,0 +1,103 @@
+import {MigratorError} from '../../errors.js'
+import type {MigrationContext, Phase} from '../context.js'
+import {DENY_ENV} from '../effects-live.js'
+import type {Progress} from '../events.js'
+import {refuseForeignWrites} from '../foreign-writes.js'
+import {proveEverywhere, type Wanted} from '../proof/deny.js'
+import {slowestInterval} from '../settings.js'
+import {requireFitTarget} from '../target-health.js'
+import {requireLog} from './catch-up.js'
+
+/** What the servers take at most to hear of an env, when they do not tell their interval (protocol.md §6.3). */
+const CONFIG_SYNC_MS = 30_000
+const PROOF_MARGIN_MS = 15_000
+
+/** Denies client writes on the source and proves it on every primary. From here on an undo must take it back. */
+export const deny: Phase = {
+  id: 'deny',
+  async observe() {
+    return {done: false}
+  },
+  steps: [
+    // Immediately before the deny: set any earlier it would be copied to the target (product.md, lesson 1).
+    {act: checkReadiness, title: 'look once more at the duplication, the target and the node'},
+    {act: setDeny, title: 'deny writes', wait: proveDenied},
+  ],
+  summarize({state}) {
+    return `every primary refuses writes; spread ${((state.denySpreadMs ?? 0) / 1000).toFixed(1)} s`
+  },
+}
+
+async function checkReadiness(context: MigrationContext): Promise<void> {
+  if (context.dryRun) return
+  await requireLog(context)
+  await requireFitTarget(context)
+  await refuseForeignWrites(context)
+  if (context.store) await requireSourceNode(context)
+}
+
+/** The node must still name the source: its version now is what the switch compares with. */
+async function requireSourceNode(context: MigrationContext): Promise<void> {
+  const node = await context.store!.read(context.request.table, context.signal)
+  const source = context.state.facts!.source.info.clusterName
+  if (node.data.clusterName !== source) {
+    throw new MigratorError(
+      'switch.node_moved',
+      `${node.path} names ${node.data.clusterName}, not the source ${source}: somebody changed it`,
+      {next: 'Find out who did. Nothing was denied.'},
+    )
+  }
+
+  context.state.nodeVersion = node.version
+  context.state.nodeBytes = node.bytes
+}
+
+async function setDeny(context: MigrationContext): Promise<void> {
+  const {clock, effects, request, signal, source, state} = context
+  const before = context.dryRun ? undefined : (await source.table(request.table, {signal}))?.envs.get(DENY_ENV)
+  const value = `${request.denyMode}*write`
+  if (before !== undefined && before !== value && before !== context.hints.deny) {
+    throw new MigratorError('deny.foreign', `the source's ${request.table} carries ${DENY_ENV}=${before}, set by somebody else`, {
+      next: 'Find out who did and why; nothing was changed.',
+    })
+  }
+
+  // Known before it is sent: if the answer is lost the undo must still take it back.
+  state.denySet = true
+  state.window.setAtMs = clock.wallMs()
+  await effects.perform({before: null, kind: 'deny', value}, signal)
+  state.window.setAtMs = clock.wallMs()
+}
+
+async function proveDenied(context: MigrationContext, report: (progress: Progress) => void): Promise<void> {
+  const {state} = context
+  const proof = await proveDeny(context, report)
+  state.denied = proof.primaries
+  state.denySpreadMs = proof.spreadMs
+  state.window.firstRefusedAtMs = proof.firstAtMs
+  state.window.provedAtMs = context.clock.wallMs()
+}
+
+/** Proves the deny on every primary as it is now; also after a primary moved. */
+export function proveDeny(context: MigrationContext, report: (progress: Progress) => void, silenceMs?: number) {
+  const {client, clock, request, signal, source, state} = context
+  const wanted: Wanted = request.denyMode === 'timeout' ? 'timeout-write' : 'reconfig-write'
+  const limitMs = request.limits.denyMs ?? slowestInterval(context, 'config_sync_interval_ms', CONFIG_SYNC_MS) + PROOF_MARGIN_MS
+  return proveEverywhere({
+    clock,
+    cluster: source,
+    limitMs,
+    onProgress: ({last, partitionCount, proved}) =>
+      report({
+        deniedForMs: clock.wallMs() - (state.window.setAtMs ?? clock.wallMs()),
+        partitionCount,
+        partitionsDone: proved,
+        text: `${last} refuses writes`,
+      }),
+    pool: client.pool,
+    signal,
+    ...(silenceMs === undefined ? {} : {silenceMs}),
+    table: request.table,
+    wanted,
+  })
+}

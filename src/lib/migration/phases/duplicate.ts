@@ -1,0 +1,103 @@
+import {MigratorError} from '../../errors.js'
+import {DuplicationStatus} from '../../rpc/structs/duplication.js'
+import {factsOf, type MigrationContext, type Observation, type Phase} from '../context.js'
+import type {Progress} from '../events.js'
+import {readPrimaries} from '../proof/primaries.js'
+import {notShipping, readShipping} from '../proof/shipping.js'
+import {BATCH_BYTES, BATCH_BYTES_WANTED, ensureNoBatching, ensureSteady, hostingServers} from '../settings.js'
+import {waitForShipping} from './duplicate-progress.js'
+
+/** Creates the duplication, or adopts the one that is there, and waits until every primary ships its log. */
+export const duplicate: Phase = {
+  id: 'duplicate',
+  observe,
+  steps: [
+    {act: prepareServers, title: 'make the source ship in order'},
+    {act: addOrAdopt, title: 'create the duplication', wait: waitUntilShipping},
+  ],
+  summarize: ({request, state}) => `duplication ${state.dupid} ships to ${request.targetCluster}`,
+}
+
+async function observe(context: MigrationContext): Promise<Observation> {
+  const {request, source, state} = context
+  const entries = await source.duplications(request.table, {signal: context.signal})
+  const entry = entries.find(({remote}) => remote === request.targetCluster)
+  if (!entry) return {done: false}
+  adopt(context, entry.dupid)
+  if (entry.status !== DuplicationStatus.DS_LOG) return {done: false}
+  const view = await readShipping({
+    cluster: source,
+    decrees: false,
+    dupid: entry.dupid,
+    generation: factsOf(context).source.generation,
+    signal: context.signal,
+    table: request.table,
+  })
+  if (notShipping(view) !== undefined || !(await shipsInOrder(context))) return {done: false}
+  return {done: true, summary: `duplication ${state.dupid} ships already`}
+}
+
+async function shipsInOrder(context: MigrationContext): Promise<boolean> {
+  const values = await Promise.all(
+    (await hostingServers(context)).map((address) =>
+      context.source.server(address).config(BATCH_BYTES, {signal: context.signal}),
+    ),
+  )
+  return values.every((value) => value === BATCH_BYTES_WANTED)
+}
+
+function adopt(context: MigrationContext, dupid: number): void {
+  context.state.dupid = dupid
+  context.state.adoptedForeign = context.hints.dupid !== dupid
+  context.state.ballotsAtAdd = context.state.adoptedForeign ? undefined : context.hints.ballotsAtAdd
+}
+
+async function prepareServers(context: MigrationContext): Promise<void> {
+  await ensureSteady(context)
+  const changed = await ensureNoBatching(context)
+  const shipsAlready = context.state.dupid !== 0
+  if (changed.length > 0 && shipsAlready && !context.state.adoptedForeign) {
+    context.state.fullVerifyBecause = `${BATCH_BYTES} was not 0 on ${changed.join(', ')} while the duplication was there`
+  }
+}
+
+async function addOrAdopt(context: MigrationContext): Promise<void> {
+  const {effects, journal, request, signal, source, state} = context
+  if (state.dupid !== 0) {
+    const entry = await findEntry(context)
+    if (entry.status === DuplicationStatus.DS_PAUSE) {
+      await effects.perform({dupid: state.dupid, kind: 'resume-duplication'}, signal)
+    }
+
+    return
+  }
+
+  const {primaries} = await readPrimaries(source, request.table, signal)
+  const ballots = Object.fromEntries([...primaries.values()].map(({ballot, partitionIndex}) => [partitionIndex, ballot]))
+  const {dupid} = await effects.perform({kind: 'add-duplication', remoteCluster: request.targetCluster}, signal)
+  if (dupid === undefined) return
+  state.dupid = dupid
+  state.ballotsAtAdd = ballots
+  context.hints.dupid = dupid
+  await journal?.write({ballots, dupid, kind: 'duplication'})
+}
+
+/** Our duplication as the meta has it. @throws MigratorError `duplicate.vanished` */
+export async function findEntry(context: MigrationContext) {
+  const {request, source, state} = context
+  const entries = await source.duplications(request.table, {patienceMs: 60_000, signal: context.signal})
+  const entry = entries.find(({dupid}) => dupid === state.dupid)
+  if (!entry) {
+    throw new MigratorError(
+      'duplicate.vanished',
+      `duplication ${state.dupid} of ${request.table} to ${request.targetCluster} is gone: somebody removed it`,
+      {next: 'Find out who did. Then drop the copy on the target and run the same command again.'},
+    )
+  }
+
+  return entry
+}
+
+async function waitUntilShipping(context: MigrationContext, report: (progress: Progress) => void): Promise<void> {
+  await waitForShipping(context, report)
+}

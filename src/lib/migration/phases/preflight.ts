@@ -1,0 +1,49 @@
+import {MigratorError} from '../../errors.js'
+import {ExitCode} from '../../exit-codes.js'
+import {factsOf, type MigrationContext, type Phase} from '../context.js'
+import type {CheckResult} from '../preflight/check.js'
+import {gatherFacts} from '../preflight/gather.js'
+import {runPreflight} from '../preflight/index.js'
+
+/** Read-only: gathers the facts that every later phase stands on and judges them. */
+export const preflight: Phase = {
+  id: 'preflight',
+  async observe() {
+    return {done: false}
+  },
+  steps: [{act: runChecks, title: 'look at both clusters and at metaproxy'}],
+  summarize(context) {
+    const {partitionCount} = factsOf(context).source.configuration
+    return `${partitionCount} partitions, nothing stands in the way`
+  },
+}
+
+async function runChecks(context: MigrationContext): Promise<void> {
+  const {client, hints, request, signal, state, store} = context
+  const facts = await gatherFacts(request, client, {
+    ...(hints.deny === undefined ? {} : {ownDeny: hints.deny}),
+    ...(hints.dupid === undefined ? {} : {ownDupid: hints.dupid}),
+    signal,
+    ...(store ? {store} : {}),
+  })
+  state.facts = facts
+  const results = await runPreflight(facts, (check) => context.emit({check, type: 'check'}))
+  const stopping = results.filter(
+    ({id, severity}) => severity === 'error' || (severity === 'confirm' && !request.accepted.includes(id)),
+  )
+  if (stopping.length > 0) throw refusal(request.table, stopping)
+}
+
+function refusal(table: string, stopping: CheckResult[]): MigratorError {
+  const confirmable = stopping.filter(({severity}) => severity === 'confirm').map(({id}) => id)
+  const first = stopping[0]!
+  const others = stopping.length > 1 ? ` (and ${stopping.length - 1} more)` : ''
+  const onlyConfirm = confirmable.length === stopping.length
+  return new MigratorError('preflight.refused', `${table} cannot be migrated as things are: ${first.evidence}${others}`, {
+    exitCode: ExitCode.refused,
+    facts: {checks: stopping.map(({id}) => id).join(',')},
+    next: onlyConfirm
+      ? `If you accept that, run it again with ${confirmable.map((id) => `--accept ${id}`).join(' ')}. ${first.remedy}`
+      : first.remedy,
+  })
+}

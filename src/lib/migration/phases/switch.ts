@@ -1,0 +1,179 @@
+import {isMigratorError, MigratorError} from '../../errors.js'
+import {formatNodeData} from '../../metaproxy/node-data.js'
+import {queryProxy} from '../../metaproxy/proxy.js'
+import {factsOf, type MigrationContext, type Phase} from '../context.js'
+import type {Progress} from '../events.js'
+import {proveEverywhere} from '../proof/deny.js'
+import {readPrimaries} from '../proof/primaries.js'
+import {slowestInterval} from '../settings.js'
+import {requireFitTarget} from '../target-health.js'
+import {waitUntil} from '../wait.js'
+
+const CLOSED = 'reconfig*all'
+const CONFIG_SYNC_MS = 30_000
+const PROXY_POLL_MS = 100
+
+/** Errors after which the node was surely not written, and will not be. */
+const notSent = ['journal.write_failed', 'metaproxy.bad_node', 'zk.auth_failed', 'zk.check_failed', 'zk.no_node', 'zk.timeout', 'zk.unreachable']
+
+/** Hands the table over: the node (or the operator's word) is the commit point; after it there is only forward. */
+export const switchOver: Phase = {
+  id: 'switch',
+  async observe() {
+    return {done: false}
+  },
+  steps: [
+    {act: commit, title: 'hand the table over to the target', wait: confirmProxies},
+    {act: closeSource, title: 'send remaining clients of the source away', wait: proveClosed},
+  ],
+  summarize({request, state}) {
+    const windowMs = state.window.windowMs ?? 0
+    return `${request.targetCluster} serves; writes were denied for ${(windowMs / 1000).toFixed(1)} s`
+  },
+}
+
+async function commit(context: MigrationContext): Promise<void> {
+  if (!context.dryRun) await requireFitTarget(context)
+  await (context.store ? switchNode(context) : askOperator(context))
+}
+
+async function switchNode(context: MigrationContext): Promise<void> {
+  const {clock, effects, request, signal, state} = context
+  const facts = factsOf(context)
+  const node = facts.metaproxy?.node
+  const bytes = formatNodeData(request.targetCluster, request.targetMetas)
+  state.commit = 'uncertain'
+  try {
+    const {nodeVersion} = await effects.perform(
+      {
+        before: (state.nodeBytes ?? node?.bytes ?? Buffer.alloc(0)).toString('utf8'),
+        beforeVersion: state.nodeVersion ?? node?.version ?? 0,
+        bytes: bytes.toString('utf8'),
+        kind: 'switch-node',
+        path: node?.path ?? `${request.metaproxy!.root}/${request.table}`,
+      },
+      signal,
+    )
+    state.commit = context.dryRun ? 'none' : 'done'
+    state.window.switchedAtMs = clock.wallMs()
+    if (nodeVersion !== undefined) state.nodeVersion = nodeVersion
+  } catch (error) {
+    // Anything else (an abort, a lost answer, another writer) leaves a doubt that only a look at the node can end.
+    if (isMigratorError(error, ...notSent)) state.commit = 'none'
+    throw error
+  }
+}
+
+/** Without a node the operator's word is the commit point (product.md, Switch). */
+async function askOperator(context: MigrationContext): Promise<void> {
+  const {clock, request, signal, state} = context
+  if (context.dryRun) return
+  if (request.afterDrain === 'keep') {
+    state.commit = 'done'
+    state.handedOver = true
+    state.window.switchedAtMs = clock.wallMs()
+    return
+  }
+
+  const answer = request.afterDrain === 'lift' ? 'abort' : await context.askMoved(signal)
+  signal.throwIfAborted()
+  if (answer === 'abort') {
+    throw new MigratorError('switch.not_moved', `${request.table} is drained, and the applications stay on the source`, {
+      next: 'Writes are allowed again on the source; the duplication is kept. The same command goes on from here.',
+    })
+  }
+
+  state.commit = 'done'
+  state.window.switchedAtMs = clock.wallMs()
+}
+
+/** From here on the run's signal no longer stops anything that makes the hand-over whole: only forward. */
+async function confirmProxies(context: MigrationContext, report: (progress: Progress) => void): Promise<void> {
+  const {client, clock, request, state, target} = context
+  if (!context.store || request.proxies.length === 0) {
+    finishWindow(context)
+    if (context.store) warn(context, 'switch.unconfirmed', 'no --proxy was given: nobody confirmed that clients are sent to the target')
+    return
+  }
+
+  const forward = context.forward
+  const {configuration} = await readPrimaries(target, request.table, forward)
+  const waiting = new Set(request.proxies)
+  const seen = new Map<string, string>()
+  try {
+    await waitUntil<number>({
+      clock,
+      describe: () => [...waiting].map((proxy) => `${proxy} ${seen.get(proxy) ?? 'does not answer'}`).join('; '),
+      done: (left) => left === 0,
+      intervalMs: PROXY_POLL_MS,
+      limitMs: request.limits.switchMs,
+      async observe() {
+        await Promise.all(
+          [...waiting].map(async (proxy) => {
+            try {
+              const answer = await queryProxy(client.pool, proxy, request.table, {signal: forward, timeoutMs: 2000})
+              const wanted = new Set(configuration.partitions.map(({primary}) => primary))
+              const names = answer.appId === configuration.appId && answer.primaries.every((primary) => wanted.has(primary))
+              if (names) waiting.delete(proxy)
+              else seen.set(proxy, `names table id ${answer.appId} at ${answer.primaries[0] ?? 'no server'}`)
+            } catch (error) {
+              if (!isMigratorError(error)) throw error
+              seen.set(proxy, error.message)
+            }
+          }),
+        )
+        return waiting.size
+      },
+      onProgress: (left) => report({text: `${request.proxies.length - left} of ${request.proxies.length} metaproxies name the target`}),
+      signal: forward,
+      stage: 'confirmation by every --proxy',
+    })
+    state.window.confirmedAtMs = clock.wallMs()
+  } catch (error) {
+    if (!isMigratorError(error, 'wait.limit')) throw error
+    // A metaproxy that lost its session stays stale for good (measured.md §8): the source must refuse its clients.
+    warn(context, 'switch.proxy_stale', `${error.message}. Restart ${[...waiting].join(', ')}: its clients are refused by the source until then`)
+    state.unconfirmedProxies = [...waiting]
+  }
+
+  finishWindow(context)
+}
+
+function finishWindow(context: MigrationContext): void {
+  const {window} = context.state
+  const endMs = window.confirmedAtMs ?? window.switchedAtMs
+  const startMs = window.firstRefusedAtMs ?? window.setAtMs
+  if (endMs !== undefined && startMs !== undefined) window.windowMs = endMs - startMs
+}
+
+async function closeSource(context: MigrationContext): Promise<void> {
+  await context.effects.perform(
+    {before: `${context.request.denyMode}*write`, kind: 'close-source', value: CLOSED},
+    context.dryRun ? context.signal : context.forward,
+  )
+}
+
+async function proveClosed(context: MigrationContext, report: (progress: Progress) => void): Promise<void> {
+  const {client, clock, request, source, state} = context
+  await proveEverywhere({
+    clock,
+    cluster: source,
+    limitMs: 2 * slowestInterval(context, 'config_sync_interval_ms', CONFIG_SYNC_MS) + 30_000,
+    onProgress: ({last, partitionCount, proved}) =>
+      report({partitionCount, partitionsDone: proved, text: `${last} refuses reads and writes`}),
+    pool: client.pool,
+    signal: context.forward,
+    table: request.table,
+    wanted: 'reconfig-all',
+  })
+  state.window.sourceClosedAtMs = clock.wallMs()
+  // Clients whose writes went unanswered ask for the table again only now (measured.md §9).
+  if (request.denyMode === 'timeout' && state.window.firstRefusedAtMs !== undefined) {
+    state.window.windowMs = state.window.sourceClosedAtMs - state.window.firstRefusedAtMs
+  }
+}
+
+function warn(context: MigrationContext, code: string, message: string): void {
+  context.state.warnings.push(message)
+  context.emit({code, message, type: 'warning'})
+}

@@ -1,0 +1,105 @@
+import {MigratorError} from '../../errors.js'
+import {factsOf, type MigrationContext, type Phase} from '../context.js'
+import type {Progress} from '../events.js'
+import type {VerifyMode} from '../request.js'
+import {slowestInterval} from '../settings.js'
+import {ClusterRows} from '../verify/cluster-rows.js'
+import {shortestRereadLimitMs, verdictOf, type VerifyReport, verifyTable} from '../verify/index.js'
+import {shippingOf} from './catch-up.js'
+
+const GROUP_CHECK_MS = 10_000
+const PARALLEL_PARTITIONS = 4
+/** A mutation ships at the latest two group checks after it was written (measured.md §3), and some margin. */
+const SHIP_MARGIN_MS = 20_000
+/** Each side applies `default_ttl` by its own clock (protocol.md §6.4). */
+const DEFAULT_TTL_ENV = 'default_ttl'
+const DEFAULT_TTL_TOLERANCE_S = 30
+
+/** Compares rows of the live table on both sides, before writes are denied: only values can tell (product.md, lesson 13). */
+export const verify: Phase = {
+  id: 'verify',
+  async observe() {
+    return {done: false}
+  },
+  skip: ({request, state}) =>
+    request.verify === 'none' && wantedMode(state, request.verify) === 'none' ? 'not wanted (--verify none)' : undefined,
+  steps: [{title: 'compare rows of both sides', wait}],
+  summarize({state}) {
+    const {rowsCompared = 0} = state.verification ?? {}
+    return `${rowsCompared} rows are the same on both sides`
+  },
+}
+
+/** Where the order of shipping is in doubt nothing less than all rows will do. */
+function wantedMode(state: MigrationContext['state'], asked: VerifyMode): VerifyMode {
+  return state.adoptedForeign || state.fullVerifyBecause !== undefined ? 'full' : asked
+}
+
+async function wait(context: MigrationContext, report: (progress: Progress) => void): Promise<void> {
+  const {client, clock, random, request, signal, source, state, target} = context
+  const facts = factsOf(context)
+  const mode = wantedMode(state, request.verify)
+  const [sourceConfiguration, targetConfiguration] = await Promise.all([
+    source.configuration(request.table, {signal}),
+    target.configuration(request.table, {signal}),
+  ])
+  state.targetAppId = targetConfiguration.appId
+  const common = {client, signal, table: request.table}
+  const result = await verifyTable({
+    clock,
+    emit: (seen) =>
+      report({
+        partitionCount: seen.partitionCount,
+        partitionsDone: seen.partitionsDone,
+        text: `${seen.mode}: ${seen.rowsCompared} rows compared, ${seen.suspects} read again, ${seen.differences} differ`,
+      }),
+    expiryToleranceSeconds: facts.source.table.envs.has(DEFAULT_TTL_ENV) ? DEFAULT_TTL_TOLERANCE_S : 0,
+    limitMs: request.limits.verifyMs,
+    mode,
+    parallel: PARALLEL_PARTITIONS,
+    partitionCount: sourceConfiguration.partitionCount,
+    async progress() {
+      const view = await shippingOf(context, true)
+      return Array.from({length: view.partitionCount}, (_, index) => view.partitions.get(index))
+    },
+    random,
+    rereadLimitMs: Math.max(
+      shortestRereadLimitMs,
+      2 * slowestInterval(context, 'group_check_interval_ms', GROUP_CHECK_MS) + SHIP_MARGIN_MS,
+    ),
+    sampleRows: request.verifySampleRows,
+    signal,
+    source: new ClusterRows({...common, cluster: source, configuration: sourceConfiguration, name: 'source'}),
+    target: new ClusterRows({...common, cluster: target, configuration: targetConfiguration, name: 'target'}),
+  })
+  state.verification = {
+    partitions: result.partitions,
+    rowsCompared: result.rowsCompared,
+    rowsCountedSource: sum(result.countsSource),
+    rowsCountedTarget: sum(result.countsTarget),
+  }
+  judge(context, result)
+}
+
+function sum(counts: number[]): number {
+  return counts.reduce((total, count) => total + count, 0)
+}
+
+/** @throws MigratorError `verify.different`, `verify.unproved` */
+function judge({request, state}: MigrationContext, result: VerifyReport): void {
+  const verdict = verdictOf(result)
+  if (verdict === 'same' || verdict === 'unverified') return
+  const figures = `${result.different} differ, ${result.missingOnTarget} are missing on the target, ${result.missingOnSource} are on the target only (${result.rowsCompared} rows compared)`
+  if (verdict === 'different') {
+    const [first] = result.differences
+    throw new MigratorError('verify.different', `rows of ${request.table} are not the same on both sides: ${figures}; the first is ${first?.key} of partition ${first?.partition} (${first?.kind})`, {
+      facts: {different: result.different, missingOnSource: result.missingOnSource, missingOnTarget: result.missingOnTarget},
+      next: `The copy on ${request.targetCluster} is not sound${state.adoptedForeign ? ' (the duplication was begun by somebody else)' : ''}: remove duplication ${state.dupid}, drop the copy, and run the same command again. Writes were not denied.`,
+    })
+  }
+
+  throw new MigratorError('verify.unproved', `${result.unresolved} rows of ${request.table} could not be judged${result.stopped === 'time' ? ' within the time limit' : ''}; ${figures}`, {
+    facts: {hot: result.hot, unresolved: result.unresolved},
+    next: 'Run the same command again at a quieter time, or with a larger --verify-limit. Writes were not denied.',
+  })
+}

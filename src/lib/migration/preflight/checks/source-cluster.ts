@@ -1,0 +1,162 @@
+import {strangers} from '../addresses.js'
+import type {Check, MetaFacts, ServerFacts} from '../check.js'
+import {releaseOf} from '../gather-side.js'
+import {counted, error, groupedBy, listed, ok, warning} from '../wording.js'
+
+const sourceCluster: Check = {
+  id: 'source-cluster',
+  needs: ['source.info'],
+  run({source}) {
+    const {clusterName, primaryMetaServer} = source.info
+    const others = source.metas.filter(({dump}) => dump && dump.get('replication', 'cluster_name') !== clusterName)
+    if (others.length > 0) {
+      return error(
+        `not metas of ${clusterName}: ${listed(others.map(({address}) => address))}`,
+        'name the metas of one cluster only with --source-meta',
+      )
+    }
+
+    const silent = source.metas.filter(({error: silence}) => silence)
+    if (silent.length > 0) {
+      return warning(
+        `of the metas of ${clusterName}, these do not answer: ${silent.map(reasonOf).join('; ')}`,
+        'start them: while no meta leader lives the whole cluster refuses reads and writes',
+      )
+    }
+
+    const metas = listed(source.metas.map(({address}) => address))
+    return ok(`${clusterName}, led by ${primaryMetaServer}, metas ${metas}`)
+  },
+  title: "the source's metas answer and have a leader",
+}
+
+const reasonOf = ({address, error: silence}: MetaFacts) => `${address} (${silence?.message ?? ''})`
+
+const sourceServers: Check = {
+  id: 'source-servers',
+  needs: ['source.nodes'],
+  run({source}) {
+    const silent = source.servers.filter(({failures, unreachable}) => unreachable ?? failures.has('version'))
+    if (silent.length > 0) {
+      return error(
+        `servers that host the table cannot be asked: ${listed(silent.map(troubleOf), 3)}`,
+        'repair or start them (HTTP must be on: [http] enable_http_server), or let the cluster move their replicas away',
+      )
+    }
+
+    const idle = [
+      ...source.nodes.filter(({alive}) => !alive).map(({address}) => `${address} (listed unalive)`),
+      ...source.otherServers.filter(({unreachable}) => unreachable).map(troubleOf),
+    ]
+    if (idle.length > 0) {
+      return warning(
+        `servers that host no replica of the table do not answer: ${listed(idle)}`,
+        'start them or take them out, so that a failover finds room',
+      )
+    }
+
+    const hosting = counted(source.servers.length, 'server')
+    return ok(`${hosting} of ${source.nodes.length} host the table, all alive and answering RPC and HTTP`)
+  },
+  title: 'every server that hosts the table is alive and can be asked',
+}
+
+function troubleOf({address, failures, unreachable}: ServerFacts): string {
+  return `${address} (${unreachable ?? failures.get('version')?.message ?? ''})`
+}
+
+const levels: Record<string, string> = {
+  lively: 'the balancer may move primaries; the migration sets steady and puts lively back afterwards',
+  steady: 'the balancer is off',
+}
+
+const sourceMetaLevel: Check = {
+  id: 'source-meta-level',
+  needs: ['source.info'],
+  run({source}) {
+    const level = source.info.metaFunctionLevel
+    const meaning = levels[level]
+    if (meaning) return ok(`${level}: ${meaning}`)
+    return warning(
+      `the level is ${level || 'not told'}: a partition whose primary dies would stay without one`,
+      'set it to steady before the migration (set_meta_level steady)',
+    )
+  },
+  title: "the source's metas may replace a dead primary",
+}
+
+const versions: Check = {
+  id: 'versions',
+  needs: ['source.info', 'target.info'],
+  run(facts) {
+    const told = [facts.source, facts.target].map((side) => {
+      const servers = [...side.metas, ...side.servers, ...('otherServers' in side ? side.otherServers : [])]
+      return {name: side.info.clusterName, servers: servers.filter(({version}) => version !== ''), all: servers}
+    })
+    const evidence = told.map(({name, servers}) => `${name}: ${versionsOf(servers)}`).join('. ')
+    const old = told.flatMap(({servers}) => servers).filter(({version}) => (releaseOf(version) ?? 0) < 2.4)
+    if (old.length > 0) {
+      return error(
+        `${evidence}. Too old or unknown: ${groupedBy(old, versionOf, addressOf)}`,
+        'upgrade to 2.4 or later: older servers cannot copy a checkpoint to another cluster',
+      )
+    }
+
+    const mixed = told.filter(({servers}) => new Set(servers.map(({version}) => releaseOf(version))).size > 1)
+    if (mixed.length > 0) {
+      return error(
+        `${evidence}. Servers of different releases in ${mixed.map(({name}) => name).join(' and ')}`,
+        'finish the upgrade first: how a drain is proved differs between releases',
+      )
+    }
+
+    const traps = trapsOf(facts.source.generation, facts.target.generation)
+    const silent = told.flatMap(({all, servers}) => all.filter((server) => !servers.includes(server)))
+    if (silent.length > 0) traps.push(`not told by ${listed(silent.map(addressOf))}`)
+    const builds = told.filter(({servers}) => new Set(servers.map(versionOf)).size > 1)
+    if (builds.length > 0) traps.push(`different builds in ${builds.map(({name}) => name).join(' and ')}`)
+    return traps.length === 0 ? ok(evidence) : warning(`${evidence}. ${traps.join('. ')}`, 'know it; nothing to do if it is as intended')
+  },
+  title: 'the versions of all servers are known to work',
+}
+
+const versionOf = ({version}: {version: string}) => version
+const addressOf = ({address}: {address: string}) => address
+const versionsOf = (servers: Array<{address: string; version: string}>) =>
+  servers.length === 0 ? 'no version told' : groupedBy(servers, versionOf, addressOf)
+
+/** What is known to be different about servers of a generation. */
+function trapsOf(source: string, target: string): string[] {
+  const traps: string[] = []
+  if (source === '2.4') traps.push('2.4: its timers cannot be changed at run time, and its behaviour is known from its source only')
+  if (source === 'master') traps.push('master: its metas give the target host names, which every target server must be able to resolve')
+  if (source === 'master' && target !== 'master') {
+    traps.push(`master to ${target}: when the reply to the table's creation is lost, the duplication stays in DS_PREPARE until the target's table is dropped`)
+  }
+
+  return traps
+}
+
+const bothClusters: Check = {
+  id: 'different-clusters',
+  needs: ['source.info', 'target.info'],
+  run(facts) {
+    const {source, target} = facts
+    const targets = [...facts.request.targetMetas, ...target.info.metaServers]
+    const own = [...facts.request.sourceMetas, ...source.info.metaServers]
+    const shared = targets.filter((address) => !strangers(facts, [address], own).includes(address))
+    if (shared.length > 0) {
+      return error(`${listed([...new Set(shared)])} is a meta of the source and of the target`, 'name the metas of the other cluster with --meta')
+    }
+
+    const places = [source, target].map(({info}) => `${info.zookeeperHosts} ${info.zookeeperRoot}`)
+    if (places[0] === places[1] && source.info.zookeeperRoot !== '') {
+      return error(`both keep their state in ${places[0]}: it is one cluster`, 'name the metas of the other cluster with --meta')
+    }
+
+    return ok(`${source.info.clusterName} and ${target.info.clusterName} share no meta and no ZooKeeper root`)
+  },
+  title: 'source and target are two clusters',
+}
+
+export const sourceClusterChecks = [sourceCluster, bothClusters, versions, sourceServers, sourceMetaLevel]

@@ -1,0 +1,48 @@
+import type {Cluster} from '../../pegasus/cluster.js'
+import type {PrimaryAt} from '../context.js'
+import {byServer, ownPrimaries, readPrimaries} from './primaries.js'
+
+/** A partition's fence: everything accepted so far has a decree at or below it (protocol.md §4.3, step 3). */
+export interface Fence extends PrimaryAt {
+  decree: number
+}
+
+/**
+ * Reads F = max(last prepared, last committed) of every partition from its primary.
+ * @throws MigratorError `observe.*` while a primary is missing or moving
+ */
+export async function readFences(cluster: Cluster, table: string, signal: AbortSignal): Promise<Map<number, Fence>> {
+  const {configuration, primaries} = await readPrimaries(cluster, table, signal)
+  const fences = new Map<number, Fence>()
+  await Promise.all(
+    [...byServer(primaries.values())].map(async ([address, expected]) => {
+      const replicas = await cluster.server(address).replicas({signal})
+      const own = ownPrimaries(replicas, configuration.appId, expected)
+      for (const primary of expected) {
+        const {lastCommittedDecree, lastPreparedDecree} = own.get(primary.partitionIndex)!
+        fences.set(primary.partitionIndex, {...primary, decree: Math.max(lastCommittedDecree, lastPreparedDecree)})
+      }
+    }),
+  )
+  return fences
+}
+
+/**
+ * Empty writes that an idle primary may have made in `elapsedMs`: one each group check (protocol.md §4.2). Growth of
+ * a fence beyond that is a client's mutation.
+ */
+export function allowedEmptyWrites(elapsedMs: number, groupCheckIntervalMs: number): number {
+  return Math.floor(elapsedMs / groupCheckIntervalMs) + 1
+}
+
+/** Partitions whose fence grew by more than `allowance` since `before`. */
+export function grownFences(
+  before: ReadonlyMap<number, Fence>,
+  now: ReadonlyMap<number, Fence>,
+  allowance: number,
+): Fence[] {
+  return [...now.values()].filter(({decree, partitionIndex}) => {
+    const old = before.get(partitionIndex)
+    return old === undefined || decree - old.decree > allowance
+  })
+}

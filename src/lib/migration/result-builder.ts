@@ -1,0 +1,93 @@
+import {isMigratorError, messageOf} from '../errors.js'
+import type {MigrationContext} from './context.js'
+import type {MigrationEvent} from './events.js'
+import type {MigrationRequest} from './request.js'
+import type {MigrationResult, Outcome, PhaseTiming} from './result.js'
+
+/** Collects what a run tells into its result. */
+export class ResultBuilder {
+  effects: string[] = []
+  private readonly checks: MigrationResult['checks'] = []
+  private readonly timings: PhaseTiming[] = []
+  private readonly warnings: string[] = []
+
+  constructor(private readonly request: MigrationRequest) {}
+
+  addTimings(timings: PhaseTiming[]): void {
+    this.timings.push(...timings)
+  }
+
+  hear(event: MigrationEvent): void {
+    if (event.type === 'check') this.checks.push(event.check)
+    if (event.type === 'warning') this.warnings.push(event.message)
+  }
+
+  finish(context: MigrationContext | undefined, outcome: Outcome): MigrationResult {
+    const {request} = this
+    const facts = context?.state.facts
+    const next = nextOf(request, outcome, context)
+    return {
+      checks: [...this.checks],
+      effects: this.effects,
+      ...(next === undefined ? {} : {next}),
+      outcome,
+      phases: [...this.timings],
+      schema: 1,
+      settingsPutBack: context?.state.settingsPutBack ?? [],
+      source: {
+        cluster: facts?.source.info.clusterName ?? '',
+        metas: request.sourceMetas,
+        ...(facts ? {tableId: facts.source.table.appId} : {}),
+      },
+      table: request.table,
+      target: {
+        cluster: request.targetCluster,
+        metas: request.targetMetas,
+        ...(context?.state.targetAppId === undefined ? {} : {tableId: context.state.targetAppId}),
+      },
+      ...(context?.state.verification ? {verification: context.state.verification} : {}),
+      warnings: [...this.warnings],
+      writeDeny: {...context?.state.window},
+    }
+  }
+
+  failed(error: unknown, outcome: Outcome, context?: MigrationContext): MigrationResult {
+    const result = this.finish(context, outcome)
+    result.error = isMigratorError(error)
+      ? {code: error.code, facts: error.facts, message: error.message}
+      : {code: 'unexpected', facts: {}, message: messageOf(error)}
+    // Where writes may be denied or the switch is half done, the way out counts more than the cause's own advice.
+    const keepsOwn = outcome === 'write-denied' || outcome === 'switched-unfinished'
+    if (!keepsOwn && isMigratorError(error) && error.next !== undefined) result.next = error.next
+    return result
+  }
+}
+
+function nextOf(request: MigrationRequest, outcome: Outcome, context: MigrationContext | undefined): string | undefined {
+  switch (outcome) {
+    case 'handed-over': {
+      return `Move the applications to ${request.targetCluster} now; the source refuses everyone. Then run the same command again to remove the duplication.`
+    }
+
+    case 'migrated': {
+      return undefined
+    }
+
+    case 'stopped': {
+      const kept = context?.state.dupid ? ` Duplication ${context.state.dupid} is kept.` : ''
+      return `Writes are allowed on the source.${kept} Running the same command again goes on from here.`
+    }
+
+    case 'switched-unfinished': {
+      return `${request.targetCluster} serves ${request.table}. Run the same command again: it only finishes what is left.`
+    }
+
+    case 'write-denied': {
+      return `${request.table} may be write-denied on the source. Run the same command again: it takes the deny back or goes on.`
+    }
+
+    default: {
+      return undefined
+    }
+  }
+}

@@ -1,0 +1,135 @@
+import {messageOf} from '../errors.js'
+import {MetaFunctionLevel} from '../rpc/structs/cluster.js'
+import {factsOf, type MigrationContext} from './context.js'
+import type {Effect} from './effects.js'
+import {mayPass} from './wait.js'
+
+/** Batches of more than one mutation are shipped out of order (product.md, lesson 13). */
+export const BATCH_BYTES = 'duplicate_log_batch_bytes'
+export const BATCH_BYTES_WANTED = '0'
+
+type ServerConfigEffect = Extract<Effect, {kind: 'set-server-config'}>
+type MetaLevelEffect = Extract<Effect, {kind: 'set-meta-level'}>
+
+/** Servers of the source that host a replica of the table at the moment. */
+export async function hostingServers(context: MigrationContext, signal = context.signal): Promise<string[]> {
+  const {partitions} = await context.source.configuration(context.request.table, {signal})
+  const hosts = new Set(partitions.flatMap(({primary, secondaries}) => [primary, ...secondaries]))
+  return [...hosts].filter((address) => address !== null).sort()
+}
+
+/**
+ * Sets `duplicate_log_batch_bytes` to 0 on every source server that hosts the table and shows another value: at the
+ * beginning, and again whenever a server restarted or a new one came in.
+ * @returns the servers whose value had to be set
+ */
+export async function ensureNoBatching(context: MigrationContext): Promise<string[]> {
+  const servers = await hostingServers(context)
+  const values = await Promise.all(
+    servers.map(async (address) => {
+      const value = await context.source.server(address).config(BATCH_BYTES, {signal: context.signal})
+      return {address, value}
+    }),
+  )
+  const wrong = values.filter(({value}) => value !== BATCH_BYTES_WANTED)
+  for (const {address, value} of wrong) {
+    await context.effects.perform(
+      {
+        before: value ?? '',
+        kind: 'set-server-config',
+        name: BATCH_BYTES,
+        server: address,
+        side: 'source',
+        value: BATCH_BYTES_WANTED,
+      },
+      context.signal,
+    )
+    remember(context, {before: value ?? '', kind: 'set-server-config', name: BATCH_BYTES, server: address, side: 'source', value: BATCH_BYTES_WANTED})
+  }
+
+  return wrong.map(({address}) => address)
+}
+
+/** Stops the source's balancer (protocol.md §3.7); a new meta leader forgets it, so it is looked at again and again. */
+export async function ensureSteady(context: MigrationContext): Promise<void> {
+  const level = await context.source.metaLevel({signal: context.signal})
+  if (level !== MetaFunctionLevel.fl_lively) return
+  const effect: MetaLevelEffect = {before: levelName(level), kind: 'set-meta-level', level: 'steady', side: 'source'}
+  await context.effects.perform(effect, context.signal)
+  remember(context, effect)
+}
+
+/** `lively` for fl_lively. */
+export function levelName(level: MetaFunctionLevel): string {
+  return (MetaFunctionLevel[level] ?? String(level)).replace(/^fl_/, '')
+}
+
+function remember(context: MigrationContext, effect: MetaLevelEffect | ServerConfigEffect): void {
+  const known = context.hints.settings.some((other) => sameSetting(other, effect))
+  if (!known) context.hints.settings.push(effect)
+}
+
+function sameSetting(a: Effect, b: Effect): boolean {
+  if (a.kind === 'set-server-config' && b.kind === 'set-server-config') {
+    return a.side === b.side && a.server === b.server && a.name === b.name
+  }
+
+  return a.kind === 'set-meta-level' && b.kind === 'set-meta-level' && a.side === b.side
+}
+
+/**
+ * Puts every setting back that this migration changed, this run's and earlier ones' (I5). A setting that cannot be
+ * put back is told as a warning with what to do by hand; the others are put back all the same.
+ */
+export async function putSettingsBack(context: MigrationContext, signal: AbortSignal): Promise<void> {
+  const left: Effect[] = []
+  for (const effect of context.hints.settings) {
+    try {
+      const back = await backEffect(context, effect, signal)
+      if (back) await context.effects.perform(back, signal)
+      context.state.settingsPutBack.push(describeBack(effect))
+    } catch (error) {
+      signal.throwIfAborted()
+      if (!mayPass(error)) throw error
+      left.push(effect)
+      context.emit({
+        code: 'setting.left',
+        message: `${describeBack(effect)} could not be done: ${messageOf(error)}. Run the same command again, or set it by hand.`,
+        type: 'warning',
+      })
+    }
+  }
+
+  context.hints.settings.splice(0, context.hints.settings.length, ...left)
+}
+
+/** The effect that puts a setting back, or undefined when it is as it was already. */
+async function backEffect(context: MigrationContext, effect: Effect, signal: AbortSignal): Promise<Effect | undefined> {
+  if (effect.kind === 'set-server-config') {
+    const cluster = effect.side === 'source' ? context.source : context.target
+    const now = await cluster.server(effect.server).config(effect.name, {signal})
+    if (now === effect.before || effect.before === '') return undefined
+    return {...effect, before: now ?? '', value: effect.before}
+  }
+
+  if (effect.kind === 'set-meta-level') {
+    const cluster = effect.side === 'source' ? context.source : context.target
+    const now = levelName(await cluster.metaLevel({signal}))
+    return now === effect.before ? undefined : {...effect, before: now, level: effect.before}
+  }
+
+  return undefined
+}
+
+function describeBack(effect: Effect): string {
+  if (effect.kind === 'set-server-config') return `${effect.name} back to ${effect.before} on ${effect.server}`
+  return effect.kind === 'set-meta-level' ? `meta level of the ${effect.side} back to ${effect.before}` : effect.kind
+}
+
+/** Longest of an interval over the servers that host the table, as Preflight read it. */
+export function slowestInterval(context: MigrationContext, name: string, fallbackMs: number): number {
+  const values = factsOf(context)
+    .source.servers.map(({config}) => Number(config.get(name)))
+    .filter((value) => Number.isFinite(value) && value > 0)
+  return values.length > 0 ? Math.max(...values) : fallbackMs
+}
