@@ -93,7 +93,7 @@ export class Cluster {
   }
 
   async info(limits?: CallLimits): Promise<ClusterInfo> {
-    const {keys, values} = await this.read(metaCalls.clusterInfo, {}, limits)
+    const {keys, values} = await this.repeatable(metaCalls.clusterInfo, {}, limits)
     const raw = new Map(keys.map((key, index) => [key, values[index] ?? '']))
     const text = (key: string) => raw.get(key) ?? ''
     return {
@@ -109,7 +109,7 @@ export class Cluster {
 
   /** Every replica server that the leader knows, dead ones included. */
   async nodes(limits?: CallLimits): Promise<NodeStatusInfo[]> {
-    const {infos} = await this.read(metaCalls.listNodes, {status: NodeStatus.NS_INVALID}, limits)
+    const {infos} = await this.repeatable(metaCalls.listNodes, {status: NodeStatus.NS_INVALID}, limits)
     return infos.map(({hpNode, node, status}) => ({
       address: node ?? (hpNode ? `${hpNode.host}:${hpNode.port}` : ''),
       alive: status === NodeStatus.NS_ALIVE,
@@ -118,7 +118,7 @@ export class Cluster {
 
   /** Every table, dropped ones included: the same name may come more than once. */
   async tables(limits?: CallLimits): Promise<AppInfo[]> {
-    const {infos} = await this.read(metaCalls.listApps, {status: AppStatus.AS_INVALID}, limits)
+    const {infos} = await this.repeatable(metaCalls.listApps, {status: AppStatus.AS_INVALID}, limits)
     return infos
   }
 
@@ -132,7 +132,7 @@ export class Cluster {
   /** Where each partition is. @throws also meta.bad_answer when a partition is missing from the answer */
   async configuration(name: string, limits?: CallLimits): Promise<TableConfiguration> {
     const request = {appName: name, partitionIndices: []}
-    const {appId, partitionCount, partitions} = await this.read(metaCalls.queryConfig, request, limits)
+    const {appId, partitionCount, partitions} = await this.repeatable(metaCalls.queryConfig, request, limits)
     const sorted = [...partitions].sort((a, b) => a.pid.partitionIndex - b.pid.partitionIndex)
     const complete = sorted.every(({pid}, index) => pid.appId === appId && pid.partitionIndex === index)
     if (!complete || sorted.length !== partitionCount) {
@@ -145,7 +145,7 @@ export class Cluster {
   }
 
   async maxReplicaCount(name: string, limits?: CallLimits): Promise<number> {
-    const {maxReplicaCount} = await this.read(metaCalls.getMaxReplicaCount, {appName: name}, limits)
+    const {maxReplicaCount} = await this.repeatable(metaCalls.getMaxReplicaCount, {appName: name}, limits)
     return maxReplicaCount
   }
 
@@ -153,16 +153,16 @@ export class Cluster {
   async setEnvs(name: string, envs: Record<string, string>, limits?: CallLimits): Promise<void> {
     const [keys, values] = [Object.keys(envs), Object.values(envs)]
     const request = {appName: name, keys, op: AppEnvOperation.APP_ENV_OP_SET, values}
-    await this.read(metaCalls.updateAppEnv, request, limits)
+    await this.repeatable(metaCalls.updateAppEnv, request, limits)
   }
 
   /** Keys that are not set are no error. */
   async deleteEnvs(name: string, keys: string[], limits?: CallLimits): Promise<void> {
-    await this.read(metaCalls.updateAppEnv, {appName: name, keys, op: AppEnvOperation.APP_ENV_OP_DEL}, limits)
+    await this.repeatable(metaCalls.updateAppEnv, {appName: name, keys, op: AppEnvOperation.APP_ENV_OP_DEL}, limits)
   }
 
   async duplications(name: string, limits?: CallLimits): Promise<DuplicationEntry[]> {
-    const {entries} = await this.read(metaCalls.queryDuplication, {appName: name}, limits)
+    const {entries} = await this.repeatable(metaCalls.queryDuplication, {appName: name}, limits)
     return entries
   }
 
@@ -178,7 +178,7 @@ export class Cluster {
       remoteClusterName: add.remoteCluster,
       remoteReplicaCount: add.remoteReplicaCount,
     }
-    const {appId, dupid} = await this.act(metaCalls.addDuplication, request, limits)
+    const {appId, dupid} = await this.once(metaCalls.addDuplication, request, limits)
     return {appId, dupid}
   }
 
@@ -189,7 +189,7 @@ export class Cluster {
     change: {failMode?: DuplicationFailMode; status?: DuplicationStatus},
     limits?: CallLimits,
   ): Promise<void> {
-    await this.act(metaCalls.modifyDuplication, {appName: table, dupid, ...change}, limits)
+    await this.once(metaCalls.modifyDuplication, {appName: table, dupid, ...change}, limits)
   }
 
   /** @returns dupid → partition → what meta has stored; undefined where the call does not exist (2.4, 2.5) */
@@ -199,7 +199,7 @@ export class Cluster {
   ): Promise<Map<number, Map<number, StoredProgress>> | undefined> {
     const request = {appNamePattern: name, matchType: PatternMatchType.PMT_MATCH_EXACT}
     try {
-      const {appStates} = await this.read(metaCalls.listDuplication, request, limits)
+      const {appStates} = await this.repeatable(metaCalls.listDuplication, request, limits)
       const duplications = appStates.get(name)?.duplications ?? new Map<number, DuplicationEntry>()
       return new Map([...duplications].map(([dupid, entry]) => [dupid, entry.partitionStates ?? new Map()]))
     } catch (error) {
@@ -210,13 +210,13 @@ export class Cluster {
 
   /** What the metas may do by themselves; not kept when the leader changes (measured.md §10). */
   async metaLevel(limits?: CallLimits): Promise<MetaFunctionLevel> {
-    const {oldLevel} = await this.read(metaCalls.controlMeta, {level: MetaFunctionLevel.fl_invalid}, limits)
+    const {oldLevel} = await this.repeatable(metaCalls.controlMeta, {level: MetaFunctionLevel.fl_invalid}, limits)
     return oldLevel
   }
 
   /** Sent once. @returns the level before */
   async setMetaLevel(level: MetaFunctionLevel, limits?: CallLimits): Promise<MetaFunctionLevel> {
-    const {oldLevel} = await this.act(metaCalls.controlMeta, {level}, limits)
+    const {oldLevel} = await this.once(metaCalls.controlMeta, {level}, limits)
     return oldLevel
   }
 
@@ -230,19 +230,19 @@ export class Cluster {
       replicaCount: table.replicaCount,
       successIfExist: table.successIfExist ?? false,
     }
-    const {appId} = await this.act(metaCalls.createApp, {appName: table.name, options}, limits)
+    const {appId} = await this.once(metaCalls.createApp, {appName: table.name, options}, limits)
     return appId
   }
 
   /** Sent once. @param options how long the data is kept; default the server's, 7 days */
   async dropTable(name: string, options: {reserveSeconds?: number} = {}, limits?: CallLimits): Promise<void> {
     const {reserveSeconds} = options
-    await this.act(metaCalls.dropApp, {appName: name, options: {reserveSeconds, successIfNotExist: false}}, limits)
+    await this.once(metaCalls.dropApp, {appName: name, options: {reserveSeconds, successIfNotExist: false}}, limits)
   }
 
   /** Sent once. @param newName empty: the old one */
   async recallTable(appId: number, newName: string, limits?: CallLimits): Promise<AppInfo> {
-    const {info} = await this.act(metaCalls.recallApp, {appId, newAppName: newName}, limits)
+    const {info} = await this.once(metaCalls.recallApp, {appId, newAppName: newName}, limits)
     return info
   }
 
@@ -251,11 +251,11 @@ export class Cluster {
     return this.server(meta).command(cmd, args, limits)
   }
 
-  private act<Q, S extends {err: string}>(call: Call<Q, S>, request: Q, limits?: CallLimits): Promise<S> {
+  private once<Q, S extends {err: string}>(call: Call<Q, S>, request: Q, limits?: CallLimits): Promise<S> {
     return this.meta.call(call, request, {...limits, idempotent: false})
   }
 
-  private read<Q, S extends {err: string}>(call: Call<Q, S>, request: Q, limits?: CallLimits): Promise<S> {
+  private repeatable<Q, S extends {err: string}>(call: Call<Q, S>, request: Q, limits?: CallLimits): Promise<S> {
     return this.meta.call(call, request, {...limits, idempotent: true})
   }
 }

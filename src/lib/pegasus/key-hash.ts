@@ -62,14 +62,28 @@ export function partitionOf(hash: bigint, partitionCount: number): number {
   return Number(BigInt.asUintN(64, hash) % BigInt(partitionCount))
 }
 
+interface FoundKeys {
+  byPartition: Map<number, Buffer>
+  next: number
+}
+
+/** Found so far, by prefix and partition count: a table's probes look for a key of each partition, again and again. */
+const foundKeys = new Map<string, FoundKeys>()
+
 /** A hash key that begins with `prefix` and belongs to the partition; always the same one. */
 export function hashKeyFor(partitionIndex: number, partitionCount: number, prefix: string): Buffer {
   if (!Number.isInteger(partitionIndex) || partitionIndex < 0 || partitionIndex >= partitionCount) {
     throw new RangeError(`partition ${partitionIndex} of ${partitionCount}`)
   }
 
-  for (let n = 0; ; n++) {
-    const key = Buffer.from(`${prefix}${n}`)
-    if (partitionOf(crc64(key), partitionCount) === partitionIndex) return key
+  const id = `${partitionCount}/${prefix}`
+  const found = foundKeys.get(id) ?? {byPartition: new Map<number, Buffer>(), next: 0}
+  foundKeys.set(id, found)
+  for (;;) {
+    const known = found.byPartition.get(partitionIndex)
+    if (known) return known
+    const key = Buffer.from(`${prefix}${found.next++}`)
+    const index = partitionOf(crc64(key), partitionCount)
+    if (!found.byPartition.has(index)) found.byPartition.set(index, key)
   }
 }

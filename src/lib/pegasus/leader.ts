@@ -71,7 +71,7 @@ class Round {
       this.signal?.removeEventListener('abort', onAbort)
     }
 
-    if (this.leader === undefined && this.refused && this.asked.size === 1) throw this.refused
+    if (this.leader === undefined && this.refused) throw this.refused
     return this.leader
   }
 

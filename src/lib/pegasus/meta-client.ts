@@ -13,6 +13,7 @@ const NOT_ACTIVE = 'ERR_SERVICE_NOT_ACTIVE'
 /** Answers that say nothing was executed and that may change soon. */
 const RETRY_LATER = new Set(['ERR_BUSY', 'ERR_BUSY_CREATING', 'ERR_BUSY_DROPPING', FORWARD, NOT_ACTIVE])
 
+const MIN_ATTEMPT_MS = 1000
 const PAUSE_MS = 200
 const NOT_ACTIVE_PAUSE_MS = 1000
 
@@ -52,10 +53,7 @@ export class MetaClient {
     for (;;) {
       const meta = this.known ?? (await this.search({call: call.name, endMs, signal: options.signal}))
       this.known = meta
-      const remainingMs = Math.max(1, endMs - this.clock.nowMs())
-      // A silent leader must leave time to find and ask its successor.
-      const shareMs = this.metas.length > 1 ? timeoutMs / 2 : timeoutMs
-      const attemptMs = options.idempotent ? Math.min(shareMs, remainingMs) : timeoutMs
+      const attemptMs = options.idempotent ? this.shareMs(timeoutMs, endMs - this.clock.nowMs()) : timeoutMs
       try {
         const {idempotent, signal} = options
         const response = await this.pool.call(meta, call, request, {idempotent, signal, timeoutMs: attemptMs})
@@ -86,6 +84,12 @@ export class MetaClient {
 
   private search(search: Omit<LeaderSearch, 'metas'>): Promise<string> {
     return findLeader(this.pool, this.clock, {...search, metas: this.metas})
+  }
+
+  /** A silent leader must leave time to find and ask its successor; a late one is still asked properly. */
+  private shareMs(timeoutMs: number, remainingMs: number): number {
+    const shareMs = this.metas.length > 1 ? timeoutMs / 2 : timeoutMs
+    return Math.min(timeoutMs, Math.max(MIN_ATTEMPT_MS, Math.min(shareMs, remainingMs)))
   }
 
   private async pause(delayMs: number, call: string, address: string, signal?: AbortSignal): Promise<void> {

@@ -23,7 +23,8 @@ export interface ReplicaProgress {
   partitionIndex: number
 }
 
-const HEAD = /^ {4}(\d+)\.(\d+)@\S+@([A-Z]+) : (.*)$/
+/** The role is left out for a replica that was asked for and is not there. */
+const HEAD = /^ {4}(\d+)\.(\d+)@\S+?(?:@([A-Z]+))? : (.*)$/
 
 /**
  * Reads the text of the remote command `replica.query-progress`: a line of counts, then for each replica
@@ -37,7 +38,7 @@ export function parseProgress(text: string): ReplicaProgress[] {
   for (let index = 1; index < lines.length; ) {
     const head = HEAD.exec(lines[index]!)
     index++
-    if (!head) continue
+    if (!head?.[3]) continue
     const json = [head[4]!]
     while (index < lines.length && !HEAD.test(lines[index]!)) json.push(lines[index++]!)
     const replica = objectOf(parse(json.join('\n')), 'replica')

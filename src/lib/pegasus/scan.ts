@@ -1,22 +1,26 @@
 import {type Clock, sleep} from '../clock.js'
 import {isMigratorError, MigratorError} from '../errors.js'
-import {dataCalls} from '../rpc/calls.js'
+import {dataCalls, type ResponseOf} from '../rpc/calls.js'
 import type {CallOptions} from '../rpc/connection.js'
 import {formatGpid, type Gpid} from '../rpc/custom-types.js'
 import type {ConnectionPool} from '../rpc/pool.js'
 import {abortedError, rpcErrorName} from '../rpc/rpc-errors.js'
 import {FilterType, type KeyValue, StorageStatus} from '../rpc/structs/rrdb.js'
-import type {ValueOf} from '../rpc/codec.js'
-import {scanResponse} from '../rpc/structs/rrdb.js'
 import {type CallLimits, DEFAULT_TIMEOUT_MS} from './env.js'
 
 /** The server has sent everything. Ids may be negative: nothing else means done (measured.md §0). */
 const COMPLETED = -1n
 const FIRST_KEY = Buffer.from([0, 0])
+/** No key begins like this: a hash key is shorter than 65535 bytes. */
 const STOP_KEY = Buffer.from([0xff, 0xff])
-const MAX_ATTEMPTS_WITHOUT_PROGRESS = 8
+
+const DEFAULT_BATCH_ROWS = 500
+const MAX_ATTEMPTS_WITHOUT_ROWS = 8
+/** A server that passes over expired rows answers empty batches, each for up to 1000 rows. */
+const MAX_EMPTY_BATCHES = 100_000
 const BUSY_PAUSE_MS = 100
 const BUSY_PAUSE_MAX_MS = 3200
+const CLEAR_TIMEOUT_MS = 1000
 
 export interface ScanOptions extends CallLimits {
   /** Rows per exchange, default 500; servers send at most 1000. */
@@ -24,26 +28,28 @@ export interface ScanOptions extends CallLimits {
   /** How long a server may answer ERR_BUSY without a break, default 60 s. */
   busyMs?: number
   noValue?: boolean
-  /** A stored key to begin at. */
-  startKey?: Buffer
   /** Default true; false: begin after `startKey`. */
   startInclusive?: boolean
+  /** A stored key to begin at. */
+  startKey?: Buffer
 }
 
-type ScanResponse = ValueOf<typeof scanResponse>
+type ScanResponse = ResponseOf<typeof dataCalls.scan>
 
 /**
- * Reads one partition through GET_SCANNER and SCAN (protocol.md §8.4). A scan that the server has forgotten, or cut
- * short, goes on after the last key.
+ * Reads one partition through GET_SCANNER and SCAN (protocol.md §8.4). A scan that the server has forgotten or cut
+ * short goes on after the last key. For one use.
  * @throws MigratorError scan.no_progress, scan.out_of_order, scan.storage_error, or as `ConnectionPool.call`
  */
 export class PartitionScan {
   private attempts = 0
   private batchSize: number
-  private context = COMPLETED
+  /** The server's handle, another one after each reply; undefined: no scan is open there. */
+  private context: bigint | undefined
+  private emptyBatches = 0
+  private finished = false
   private inclusive: boolean
   private lastKey: Buffer
-  private rowsSeen = false
 
   constructor(
     private readonly env: {clock: Clock; random?: () => number},
@@ -52,70 +58,38 @@ export class PartitionScan {
     private readonly pid: Gpid,
     private readonly options: ScanOptions,
   ) {
-    this.batchSize = options.batchSize ?? 500
+    this.batchSize = options.batchSize ?? DEFAULT_BATCH_ROWS
     this.lastKey = options.startKey ?? FIRST_KEY
     this.inclusive = options.startInclusive ?? true
   }
 
+  /** The rows in order of their keys; no batch is empty. */
   async *batches(): AsyncGenerator<KeyValue[]> {
     try {
-      let open = false
-      for (;;) {
-        const response = await this.exchange(() => (open ? this.next() : this.open(false)), () => {
-          open = false
-        })
-        if (response === undefined) continue
-        const {contextId, error, kvs} = response
-        if (error !== StorageStatus.ok && error !== StorageStatus.notFound && error !== StorageStatus.incomplete) {
-          throw this.storageError(error)
-        }
-
-        if (error !== StorageStatus.notFound && kvs.length > 0) {
-          this.checkOrder(kvs)
-          this.attempts = 0
-          yield kvs
-        }
-
-        if (error === StorageStatus.ok && contextId === COMPLETED) return
-        // The server's shortcut for an empty range: no rows and no scanner either.
-        if (error === StorageStatus.ok && !open && contextId === 0n && kvs.length === 0) return
-        open = error === StorageStatus.ok && contextId !== 0n
-        this.context = open ? contextId : COMPLETED
-        if (!open) this.countAttempt(`storage error ${error}`)
+      while (!this.finished) {
+        const response = await this.step(false)
+        if (!response || response.kvs.length === 0) continue
+        this.passOver(response.kvs)
+        yield response.kvs
       }
     } finally {
       await this.clear()
     }
   }
 
+  /** How many rows there are. */
   async count(): Promise<number> {
     let rows = 0
     try {
-      let open = false
-      for (;;) {
-        const response = await this.exchange(() => (open ? this.next() : this.open(true)), () => {
-          open = false
-          rows = 0
-        })
-        if (response === undefined) continue
-        const {contextId, error, kvCount, kvs} = response
+      while (!this.finished) {
+        const response = await this.step(true)
         // Cut short without a key to go on after: only reading the keys can tell.
-        if (error === StorageStatus.incomplete) return await this.countKeys()
-        if (error !== StorageStatus.ok && error !== StorageStatus.notFound) throw this.storageError(error)
-        if (error === StorageStatus.notFound) {
-          this.context = COMPLETED
-          open = false
-          rows = 0
-          this.countAttempt('storage error 1')
-          continue
-        }
-
+        if (response?.error === StorageStatus.incomplete) return await this.countKeys()
         // 2.4 does not know how to count only, and sends the rows.
-        rows += kvCount ?? kvs.length
-        if (contextId === COMPLETED || (contextId === 0n && !kvCount && kvs.length === 0)) return rows
-        this.context = contextId
-        open = true
+        rows = response ? rows + (response.kvCount ?? response.kvs.length) : 0
       }
+
+      return rows
     } finally {
       await this.clear()
     }
@@ -126,88 +100,50 @@ export class PartitionScan {
     return {idempotent: true, partitionHash: BigInt(this.pid.partitionIndex), pid: this.pid, signal, timeoutMs}
   }
 
-  private checkOrder(kvs: KeyValue[]): void {
-    for (const {key} of kvs) {
-      const order = Buffer.compare(key, this.lastKey)
-      if (order < 0 || (order === 0 && (this.rowsSeen || !this.inclusive))) {
-        const facts = {address: this.primary, pid: formatGpid(this.pid)}
-        throw new MigratorError('scan.out_of_order', `${this.primary} sent keys of ${facts.pid} out of order`, {facts})
-      }
-
-      this.lastKey = key
-      this.rowsSeen = true
-    }
-
-    this.inclusive = false
-  }
-
   /** Tells the server that an unfinished scan is not wanted any more; without it, it forgets after 5 minutes. */
   private async clear(): Promise<void> {
-    if (this.context === COMPLETED) return
     const contextId = this.context
-    this.context = COMPLETED
+    this.context = undefined
+    if (contextId === undefined) return
     try {
-      await this.pool.send(this.primary, dataCalls.clearScanner, contextId, {...this.callOptions(), signal: undefined})
+      const options = {...this.callOptions(), signal: undefined, timeoutMs: CLEAR_TIMEOUT_MS}
+      await this.pool.send(this.primary, dataCalls.clearScanner, contextId, options)
     } catch (error) {
       // A server that cannot be reached forgets the scan by itself.
       if (!isMigratorError(error)) throw error
     }
   }
 
-  private countAttempt(last: string): void {
-    if (++this.attempts < MAX_ATTEMPTS_WITHOUT_PROGRESS) return
-    const pid = formatGpid(this.pid)
-    const message = `scan of ${pid} on ${this.primary} makes no progress after ${this.attempts} attempts: ${last}`
-    throw new MigratorError('scan.no_progress', message, {
-      facts: {address: this.primary, attempts: this.attempts, last, pid},
-      retrySafe: true,
-    })
-  }
-
   private async countKeys(): Promise<number> {
-    await this.clear()
-    this.attempts = 0
     let rows = 0
-    for await (const batch of new PartitionScan(this.env, this.pool, this.primary, this.pid, {
-      ...this.options,
-      noValue: true,
-    }).batches()) {
-      rows += batch.length
-    }
-
+    const options = {...this.options, noValue: true}
+    const scan = new PartitionScan(this.env, this.pool, this.primary, this.pid, options)
+    for await (const batch of scan.batches()) rows += batch.length
     return rows
   }
 
-  /** @returns undefined when the scan must be opened anew */
-  private async exchange(send: () => Promise<ScanResponse>, reopen: () => void): Promise<ScanResponse | undefined> {
-    try {
-      return await this.throttled(send)
-    } catch (error) {
-      if (isMigratorError(error, 'rpc.too_large') && this.batchSize > 1) {
-        this.batchSize = Math.ceil(this.batchSize / 4)
-      } else if (!isMigratorError(error, 'rpc.timeout', 'rpc.connection_lost')) {
-        throw error
-      }
-
-      this.context = COMPLETED
-      reopen()
-      this.countAttempt(error.message)
-      return undefined
-    }
+  private error(code: string, what: string, retrySafe = false): MigratorError {
+    const facts = {address: this.primary, pid: formatGpid(this.pid)}
+    return new MigratorError(code, `scan of ${facts.pid} on ${this.primary}: ${what}`, {facts, retrySafe})
   }
 
-  private next(): Promise<ScanResponse> {
-    return this.pool.call(this.primary, dataCalls.scan, {contextId: this.context}, this.callOptions())
+  private failedAttempt(why: string): void {
+    if (++this.attempts < MAX_ATTEMPTS_WITHOUT_ROWS) return
+    throw this.error('scan.no_progress', `no rows after ${this.attempts} attempts: ${why}`, true)
   }
 
-  private open(onlyReturnCount: boolean): Promise<ScanResponse> {
+  private next(contextId: bigint): Promise<ScanResponse> {
+    return this.pool.call(this.primary, dataCalls.scan, {contextId}, this.callOptions())
+  }
+
+  private open(onlyCount: boolean): Promise<ScanResponse> {
     const request = {
       batchSize: this.batchSize,
       fullScan: true,
       hashKeyFilterPattern: Buffer.alloc(0),
       hashKeyFilterType: FilterType.FT_NO_FILTER,
-      noValue: this.options.noValue ?? false,
-      onlyReturnCount: onlyReturnCount || undefined,
+      noValue: onlyCount || (this.options.noValue ?? false),
+      onlyReturnCount: onlyCount || undefined,
       returnExpireTs: true,
       sortKeyFilterPattern: Buffer.alloc(0),
       sortKeyFilterType: FilterType.FT_NO_FILTER,
@@ -220,11 +156,54 @@ export class PartitionScan {
     return this.pool.call(this.primary, dataCalls.getScanner, request, this.callOptions())
   }
 
-  private storageError(error: number): MigratorError {
-    const pid = formatGpid(this.pid)
-    return new MigratorError('scan.storage_error', `${this.primary} answered storage error ${error} to a scan of ${pid}`, {
-      facts: {address: this.primary, error, pid},
-    })
+  /** Keys must grow: that is what lets a scan go on after the last one, and what makes it end. */
+  private passOver(kvs: KeyValue[]): void {
+    for (const {key} of kvs) {
+      const order = Buffer.compare(key, this.lastKey)
+      if (order < 0 || (order === 0 && !this.inclusive)) throw this.error('scan.out_of_order', 'keys out of order')
+      this.lastKey = key
+      this.inclusive = false
+    }
+
+    this.attempts = 0
+  }
+
+  /**
+   * One exchange with the server, of either kind.
+   * @returns undefined when the scan was lost and has to be opened again
+   */
+  private async step(onlyCount: boolean): Promise<ScanResponse | undefined> {
+    const {context} = this
+    this.context = undefined
+    let response: ScanResponse
+    try {
+      response = await this.throttled(() => (context === undefined ? this.open(onlyCount) : this.next(context)))
+    } catch (error) {
+      if (isMigratorError(error, 'rpc.too_large') && this.batchSize > 1) this.batchSize = Math.ceil(this.batchSize / 4)
+      else if (!isMigratorError(error, 'rpc.timeout', 'rpc.connection_lost')) throw error
+      this.failedAttempt(error.message)
+      return undefined
+    }
+
+    const {contextId, error, kvCount, kvs} = response
+    const empty = kvs.length === 0 && !kvCount
+    if (error === StorageStatus.notFound) {
+      this.failedAttempt('the server has forgotten the scan')
+      return undefined
+    }
+
+    if (error === StorageStatus.incomplete) {
+      if (empty) this.failedAttempt('the server cut it short')
+      return response
+    }
+
+    if (error !== StorageStatus.ok) throw this.error('scan.storage_error', `storage error ${error}`)
+    this.emptyBatches = empty ? this.emptyBatches + 1 : 0
+    if (this.emptyBatches > MAX_EMPTY_BATCHES) throw this.error('scan.no_progress', 'nothing but empty batches', true)
+    // Id 0 and no rows is the server's shortcut for an empty range.
+    this.finished = contextId === COMPLETED || (context === undefined && contextId === 0n && empty)
+    if (!this.finished) this.context = contextId
+    return response
   }
 
   /** Waits longer and longer while the server throttles reads. */
@@ -241,7 +220,7 @@ export class PartitionScan {
       try {
         await sleep(clock, pauseMs * (0.5 + random()), this.options.signal)
       } catch (error) {
-        throw abortedError({address: this.primary, call: dataCalls.scan.name}, error)
+        throw abortedError({address: this.primary, call: 'a scan'}, error)
       }
     }
   }

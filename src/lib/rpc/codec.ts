@@ -97,18 +97,25 @@ export function enumeration<E extends number>(zero: E): WireType<E> {
   )
 }
 
+/** Elements of all lists and maps of one message: a structure takes far more memory than bytes on the wire. */
+const MAX_ELEMENTS = 2_000_000
+
 function checkSize(reader: Reader, count: number, minBytes: number, what: string): void {
   if (count < 0 || count * minBytes > reader.transport.remaining) {
     throw malformed(`${what} claims ${count} elements, ${reader.transport.remaining} bytes left`)
   }
+
+  reader.elements += count
+  if (reader.elements > MAX_ELEMENTS) throw malformed(`more than ${MAX_ELEMENTS} elements in one message`)
 }
 
 function checkType(found: number, expected: number, what: string): void {
   if (found !== expected) throw malformed(`${what}: wire type ${found} where ${expected} belongs`)
 }
 
-export function list<T>(element: WireType<T>): WireType<T[]> {
+export function list<T>(element: WireType<T>): WireType<T[]> & {element: WireType<T>} {
   return {
+    element,
     minBytes: 5,
     read(r) {
       const {etype, size} = r.protocol.readListBegin()
@@ -125,8 +132,12 @@ export function list<T>(element: WireType<T>): WireType<T[]> {
   }
 }
 
-export function map<K, V>(key: WireType<K>, value: WireType<V>): WireType<Map<K, V>> {
+export function map<K, V>(
+  key: WireType<K>,
+  value: WireType<V>,
+): WireType<Map<K, V>> & {key: WireType<K>; value: WireType<V>} {
   return {
+    key,
     minBytes: 6,
     read(r) {
       const {ktype, size, vtype} = r.protocol.readMapBegin()
@@ -141,6 +152,7 @@ export function map<K, V>(key: WireType<K>, value: WireType<V>): WireType<Map<K,
       return result
     },
     typeId: TType.MAP,
+    value,
     write(w, entries) {
       w.protocol.writeMapBegin(key.typeId, value.typeId, entries.size)
       for (const [k, v] of entries) {
@@ -178,12 +190,18 @@ export type StructValue<F extends Fields> = {
   [K in RequiredKeys<F>]: F[K] extends Field<infer T, boolean> ? T : never
 }
 
+/** A struct, with what was declared: tests compare it to Pegasus's own tables. */
+export interface StructType<F extends Fields> extends WireType<StructValue<F>> {
+  fields: F
+  name: string
+}
+
 /**
  * Declares a thrift struct once: its TypeScript type, encoder and decoder. Fields are written in order of id, as
  * Pegasus does. Unknown fields are skipped; note that the custom payloads (`custom-types.ts`) cannot be skipped
  * (protocol.md §1.4), so every known field of such a type must be declared.
  */
-export function struct<F extends Fields>(name: string, fields: F): WireType<StructValue<F>> {
+export function struct<F extends Fields>(name: string, fields: F): StructType<F> {
   const ordered = Object.entries(fields).sort(([, a], [, b]) => a.id - b.id)
   const byId = new Map(ordered.map(([key, field]) => [field.id, {field, key}]))
   const zero = () => {
@@ -193,7 +211,9 @@ export function struct<F extends Fields>(name: string, fields: F): WireType<Stru
   }
 
   return {
+    fields,
     minBytes: 1,
+    name,
     read(r) {
       const value = zero() as Record<string, unknown>
       for (;;) {

@@ -75,7 +75,8 @@ export class HttpClient {
         setHost: false,
         signal,
       })
-      request.once('error', reject)
+      request.on('error', reject)
+      stream.on('error', reject)
       request.once('response', (response) => {
         this.readBody(response, address).then((body) => resolve({body, status: response.statusCode ?? 0}), reject)
       })

@@ -20,6 +20,8 @@ export const TType = {
 
 /** thrift's binary protocol over bytes in memory, for reading. */
 export interface Reader {
+  /** Elements of lists and maps that were read or are being read. */
+  elements: number
   protocol: TBinaryProtocol
   transport: MemoryReader
 }
@@ -42,7 +44,7 @@ export function createWriter(): Writer {
 export function decodeWith<T>(bytes: Buffer, decode: (reader: Reader) => T): T {
   const transport = new MemoryReader(bytes)
   try {
-    return decode({protocol: new TBinaryProtocol(transport, true, true), transport})
+    return decode({elements: 0, protocol: new TBinaryProtocol(transport, true, true), transport})
   } catch (error) {
     if (isMigratorError(error, 'rpc.malformed')) throw error
     throw malformed(messageOf(error) || 'thrift protocol error', error)

@@ -52,8 +52,8 @@ export function lostError(site: CallSite, why: string, o: {cause?: unknown; retr
 }
 
 export function timeoutError(site: CallSite, timeoutMs: number, retrySafe: boolean): MigratorError {
-  return new MigratorError('rpc.timeout', `${site.address} did not answer ${site.call} within ${timeoutMs} ms`, {
-    facts: {...site, timeoutMs},
+  return new MigratorError('rpc.timeout', `${site.address} did not answer ${site.call} within ${Math.round(timeoutMs)} ms`, {
+    facts: {...site, timeoutMs: Math.round(timeoutMs)},
     retrySafe,
   })
 }
