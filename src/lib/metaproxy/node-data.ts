@@ -1,4 +1,5 @@
 import {MigratorError, messageOf} from '../errors.js'
+import {excerpt} from '../rpc/rpc-errors.js'
 import {splitAddress} from '../rpc/transport.js'
 
 /** What a metaproxy node says about a table: the cluster that serves it. */
@@ -8,11 +9,10 @@ export interface NodeData {
   metaAddresses: string[]
 }
 
-/** As much of a node as an error message carries. */
-const EVIDENCE_CHARACTERS = 200
+const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf])
 
 function badNode(path: string, bytes: Buffer, detail: string, cause?: unknown): MigratorError {
-  const evidence = JSON.stringify(bytes.toString('utf8').slice(0, EVIDENCE_CHARACTERS))
+  const evidence = JSON.stringify(excerpt(bytes.toString('utf8')))
   return new MigratorError('metaproxy.bad_node', `metaproxy cannot use ${path}: ${detail}; it holds ${evidence}`, {
     cause,
     facts: {bytes: bytes.length, evidence, path},
@@ -33,12 +33,13 @@ function parseAddresses(list: string): string[] {
  *   two addresses, for which metaproxy answers ERR_INVALID_DATA (measured.md §8)
  */
 export function parseNodeData(bytes: Buffer, path = 'the node'): NodeData {
+  // metaproxy's parser refuses it; here it would be swallowed, in messages too.
+  if (bytes.subarray(0, 3).equals(BYTE_ORDER_MARK)) throw badNode(path, bytes, 'begins with a byte order mark')
   let value: unknown
   try {
-    // ignoreBOM: metaproxy's parser refuses a byte order mark, TextDecoder would hide it.
-    value = JSON.parse(new TextDecoder('utf-8', {fatal: true, ignoreBOM: true}).decode(bytes))
+    value = JSON.parse(new TextDecoder('utf8', {fatal: true}).decode(bytes))
   } catch (error) {
-    throw badNode(path, bytes, `not JSON (${messageOf(error)})`, error)
+    throw badNode(path, bytes, `not JSON (${excerpt(messageOf(error))})`, error)
   }
 
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw badNode(path, bytes, 'not an object')
@@ -49,7 +50,7 @@ export function parseNodeData(bytes: Buffer, path = 'the node'): NodeData {
   try {
     addresses = parseAddresses(metaAddrs)
   } catch (error) {
-    throw badNode(path, bytes, `meta_addrs: ${messageOf(error)}`, error)
+    throw badNode(path, bytes, `meta_addrs: ${excerpt(messageOf(error))}`, error)
   }
 
   if (addresses.length < 2) throw badNode(path, bytes, 'meta_addrs has one entry, metaproxy wants two or more')

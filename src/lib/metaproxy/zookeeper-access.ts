@@ -15,8 +15,12 @@ export interface ZooKeeperAccessOptions {
 /** What became of a transaction: done, refused by ZooKeeper, or sent and never answered. */
 export type CommitOutcome = {error: MigratorError; kind: 'lost' | 'refused'} | {kind: 'done'}
 
+type Use<T> = (session: ZooKeeperSession, patience: AbortSignal) => Promise<T>
+
 /** Only for the server: a session lives for one operation. */
 const SESSION_TIMEOUT_MS = 10_000
+/** A server that is starting takes connections that it never answers. */
+const HANDSHAKE_LIMIT_MS = 2000
 const RETRY_DELAY_MS = 200
 
 /** Reads and transactions, each in a session of its own, on whichever server of the ensemble answers. */
@@ -50,13 +54,17 @@ export class ZooKeeperAccess {
   async commit(parts: readonly TransactionPart[], limit: Deadline): Promise<CommitOutcome> {
     let sent = false
     try {
-      await this.inSession(limit.signal, (session, patience) => {
-        sent = true
-        return session.commit(
-          parts.map((part) => ({...part, path: this.fullPath(part.path)})),
-          patience,
-        )
-      })
+      await this.patiently(
+        limit,
+        () => !sent,
+        (session, patience) => {
+          sent = true
+          return session.commit(
+            parts.map((part) => ({...part, path: this.fullPath(part.path)})),
+            patience,
+          )
+        },
+      )
       return {kind: 'done'}
     } catch (error) {
       if (!sent || !(error instanceof MigratorError)) throw error
@@ -70,19 +78,12 @@ export class ZooKeeperAccess {
   }
 
   /** A node's data, asked again on lost connections until the limit. @throws MigratorError as MetaproxyStore.read */
-  async getData(path: string, limit: Deadline): Promise<VersionedBytes> {
-    for (;;) {
-      try {
-        return await this.inSession(limit.signal, (session, patience) => session.getData(this.fullPath(path), patience))
-      } catch (error) {
-        if (!isMigratorError(error, 'zk.connection_lost')) throw error
-        try {
-          await sleep(this.options.clock, RETRY_DELAY_MS, limit.signal)
-        } catch (reason) {
-          throw isTimeUp(reason) ? this.timedOut(error.message, error) : reason
-        }
-      }
-    }
+  getData(path: string, limit: Deadline): Promise<VersionedBytes> {
+    return this.patiently(
+      limit,
+      () => true,
+      (session, patience) => session.getData(this.fullPath(path), patience),
+    )
   }
 
   /** A time limit for the methods above. */
@@ -90,10 +91,23 @@ export class ZooKeeperAccess {
     return deadline(this.options.clock, timeoutMs, () => new MigratorError(TIME_UP, `${timeoutMs} ms are over`), parent)
   }
 
-  private async inSession<T>(
-    limit: AbortSignal,
-    use: (session: ZooKeeperSession, patience: AbortSignal) => Promise<T>,
-  ): Promise<T> {
+  /** Opens session after session until one lasts, as long as `mayRepeat`. */
+  private async patiently<T>(limit: Deadline, mayRepeat: () => boolean, use: Use<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await this.inSession(limit.signal, use)
+      } catch (error) {
+        if (!isMigratorError(error, 'zk.connection_lost') || !mayRepeat()) throw error
+        try {
+          await sleep(this.options.clock, RETRY_DELAY_MS, limit.signal)
+        } catch (error_) {
+          throw isTimeUp(error_) ? this.timedOut(error.message, error) : error_
+        }
+      }
+    }
+  }
+
+  private async inSession<T>(limit: AbortSignal, use: Use<T>): Promise<T> {
     const {clock, operationTimeoutMs} = this.options
     const session = this.open()
     // Half of the limit, so that a server that freezes in between leaves time for another one.
@@ -146,7 +160,7 @@ export class ZooKeeperAccess {
     const session = new ZooKeeperSession({
       auth,
       clock,
-      handshakeLimitMs: Math.round(operationTimeoutMs / 2 / this.servers.length),
+      handshakeLimitMs: Math.min(HANDSHAKE_LIMIT_MS, operationTimeoutMs / 2 / this.servers.length),
       hosts: this.servers.join(','),
       sessionTimeoutMs: SESSION_TIMEOUT_MS,
     })

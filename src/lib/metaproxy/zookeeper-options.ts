@@ -48,7 +48,7 @@ export function parseZooKeeperHosts(hosts: string): ZooKeeperHosts {
 /** `/a/b` of any way to write it; empty for the root. @throws MigratorError `zk.bad_option` */
 export function normalizePath(path: string): string {
   const parts = path.split('/').filter((part) => part !== '')
-  if (parts.some((part) => part === '.' || part === '..' || /[\u0000-\u001F\u007F-\u009F]/.test(part))) {
+  if (parts.some((part) => part === '.' || part === '..' || /\p{Cc}/u.test(part))) {
     throw badOption(`not a ZooKeeper path: ${JSON.stringify(path)}`)
   }
 

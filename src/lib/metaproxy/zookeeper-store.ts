@@ -1,5 +1,6 @@
 import type {Clock, Deadline} from '../clock.js'
 import {isMigratorError, MigratorError} from '../errors.js'
+import {excerpt} from '../rpc/rpc-errors.js'
 import {parseNodeData} from './node-data.js'
 import type {MetaproxyStore, NodeRecord, VersionCheck} from './store.js'
 import {ZooKeeperAccess} from './zookeeper-access.js'
@@ -123,7 +124,7 @@ export class ZooKeeperStore implements MetaproxyStore {
 function settle(intent: Intent, found: VersionedBytes, lost: MigratorError | undefined): {version: number} {
   const {bytes, expectedVersion, path} = intent
   if (lost && found.version === expectedVersion + 1 && found.bytes.equals(bytes)) return {version: found.version}
-  const text = found.bytes.toString('utf8').slice(0, 200)
+  const text = excerpt(found.bytes.toString('utf8'))
   throw new MigratorError(
     'zk.version_conflict',
     `${path} was changed by somebody else: version ${found.version}, not ${expectedVersion}; it holds ${text}`,
