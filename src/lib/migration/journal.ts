@@ -12,11 +12,13 @@ export const journalVersion = 1
 
 /** What is written down; `at` is the wall clock in ISO 8601, `run` tells runs apart. */
 export type JournalRecord = {at: string; run: string} & (
-  | {dupid: number; kind: 'duplication'; ballots: Record<string, number>}
+  | {ballots: Record<string, number>; kind: 'adding'}
+  | {dupid: number; kind: 'duplication'}
   | {effect: Effect; kind: 'after'; outcome: 'done' | 'failed' | 'unknown'; detail?: string}
   | {effect: Effect; kind: 'before'}
   | {kind: 'begin'; version: number; table: string; targetCluster: string; root?: string; denyMode: string}
   | {kind: 'end'; outcome: string}
+  | {kind: 'word'}
   | {kind: 'phase'; phase: string; state: 'done' | 'failed' | 'started'}
 )
 
@@ -124,12 +126,20 @@ function parseLine(line: string): JournalRecord | undefined {
 
 /** What earlier runs left behind, as far as the journal knows. */
 export interface JournalHints {
+  /** A duplication was about to be added and its dupid was never written down: its answer was lost. */
+  adding?: boolean
   /** Primaries' ballots by partition when our duplication was added. */
   ballotsAtAdd?: Record<string, number>
+  /** The source was told to refuse everyone: the hand-over is done. */
+  closed?: boolean
   deny?: string
+  /** When the deny was sent; wall clock, ms. */
+  denyAtMs?: number
   dupid?: number
   /** Settings that were changed and not put back: the first value seen before our changes. */
   settings: Effect[]
+  /** Without a node: the operator's word was given that applications may be moved. */
+  word?: boolean
 }
 
 /** Replays the journal. */
@@ -137,18 +147,27 @@ export function hintsOf(records: readonly JournalRecord[]): JournalHints {
   const hints: JournalHints = {settings: []}
   const settings = new Map<string, Effect>()
   for (const record of records) {
-    if (record.kind === 'duplication') {
-      hints.dupid = record.dupid
+    if (record.kind === 'adding') {
+      hints.adding = true
       hints.ballotsAtAdd = record.ballots
     }
 
+    if (record.kind === 'duplication') {
+      hints.adding = undefined
+      hints.dupid = record.dupid
+    }
+
+    if (record.kind === 'word') hints.word = true
     if (record.kind === 'end' && (record.outcome === 'migrated' || record.outcome === 'rolled-back')) {
+      hints.adding = undefined
+      hints.closed = undefined
+      hints.word = undefined
       hints.dupid = undefined
       hints.deny = undefined
     }
 
     // An effect that was begun may have happened even when its end was never written.
-    if (record.kind === 'before') applyIntent(record.effect, hints, settings)
+    if (record.kind === 'before') applyIntent(record, hints, settings)
     if (record.kind === 'after' && record.outcome === 'done') applyDone(record.effect, hints, settings)
   }
 
@@ -161,14 +180,21 @@ function settingKey(effect: Effect): string | undefined {
   return undefined
 }
 
-function applyIntent(effect: Effect, hints: JournalHints, settings: Map<string, Effect>): void {
-  if (effect.kind === 'deny') hints.deny = effect.value
+function applyIntent(record: {at: string; effect: Effect}, hints: JournalHints, settings: Map<string, Effect>): void {
+  const {at, effect} = record
+  if (effect.kind === 'close-source') hints.closed = true
+  if (effect.kind === 'deny') {
+    hints.deny = effect.value
+    hints.denyAtMs = Date.parse(at)
+  }
+
   const key = settingKey(effect)
   if (key !== undefined && !settings.has(key)) settings.set(key, effect)
 }
 
 function applyDone(effect: Effect, hints: JournalHints, settings: Map<string, Effect>): void {
   if (effect.kind === 'lift-deny') hints.deny = undefined
+  if (effect.kind === 'lift-deny') hints.closed = undefined
   if (effect.kind === 'remove-duplication' && hints.dupid === effect.dupid) hints.dupid = undefined
   const key = settingKey(effect)
   if (key === undefined) return

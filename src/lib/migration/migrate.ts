@@ -12,6 +12,7 @@ import {describeEffect, type Effects} from './effects.js'
 import type {UnstampedEvent} from './events.js'
 import type {Migrate, MigrateHooks, MigrationWorld} from './index.js'
 import {hintsOf, Journal, journalPath, readJournal} from './journal.js'
+import {locate} from './position.js'
 import type {MetaproxyLocation, MigrationRequest} from './request.js'
 import type {MigrationResult} from './result.js'
 import {ResultBuilder} from './result-builder.js'
@@ -88,19 +89,27 @@ class Run {
       targetCluster: this.request.targetCluster,
       version: 1,
     })
-    const before = rest.filter(({id}) => !cutover.has(id) && id !== 'finish')
-    const during = rest.filter(({id}) => cutover.has(id))
-    const after = rest.filter(({id}) => id === 'finish')
-    const prepared = await runPhases(context, before)
-    this.builder.addTimings(prepared.timings)
-    if (prepared.error !== undefined) return this.stop(context, prepared)
-    const cut = await this.cutOver(context, during)
-    this.builder.addTimings(cut.timings)
-    if (cut.error !== undefined) return this.stop(context, cut)
-    if (context.state.handedOver) return this.end(context, 'handed-over')
-    const finished = await runPhases({...context, signal: context.forward}, after)
+    const position = locate(context)
+    // A deny that an earlier run left behind is taken back first: whoever waits for writes waits no longer.
+    if (position === 'denied') {
+      const undone = await undo(context, 'an earlier run left the table write-denied', this.forward.signal)
+      if (undone.state === 'denied') return this.end(context, 'write-denied', new MigratorError('undo.failed', undone.reason))
+    }
+
+    if (position !== 'committed') {
+      const prepared = await runPhases(context, rest.filter(({id}) => !cutover.has(id) && id !== 'finish'))
+      this.builder.addTimings(prepared.timings)
+      if (prepared.error !== undefined) return this.stop(context, prepared)
+      const cut = await this.cutOver(context, rest.filter(({id}) => cutover.has(id)))
+      this.builder.addTimings(cut.timings)
+      if (cut.error !== undefined) return this.stop(context, cut)
+    }
+
+    const left = rest.filter(({id}) => id === 'finish' || (position === 'committed' && id === 'switch'))
+    const finished = await runPhases({...context, signal: context.forward}, left)
     this.builder.addTimings(finished.timings)
-    return finished.error === undefined ? this.end(context, 'migrated') : this.stop(context, finished)
+    if (finished.error !== undefined) return this.stop(context, finished)
+    return this.end(context, context.state.handedOver ? 'handed-over' : 'migrated')
   }
 
   /** Deny, drain and switch, with a signal that aborts early enough for the undo to fit into the bound. */
@@ -114,12 +123,11 @@ class Run {
   }
 
   private async stop(context: MigrationContext, outcome: RunOutcome): Promise<MigrationResult> {
-    const {error, failedIn} = outcome
+    const {error} = outcome
     const undone = await undo(context, messageOf(error), this.forward.signal)
     if (undone.state === 'switched') return this.end(context, 'switched-unfinished', error)
     if (undone.state === 'denied') return this.end(context, 'write-denied', new MigratorError('undo.failed', undone.reason, {cause: error}))
     if (isMigratorError(error, 'duplicate.primary_moved')) await this.dropTainted(context)
-    void failedIn
     return this.end(context, 'stopped', error)
   }
 

@@ -66,7 +66,7 @@ export class ResultBuilder {
 function nextOf(request: MigrationRequest, outcome: Outcome, context: MigrationContext | undefined): string | undefined {
   switch (outcome) {
     case 'handed-over': {
-      return `Move the applications to ${request.targetCluster} now; the source refuses everyone. Then run the same command again to remove the duplication.`
+      return `Move the applications to ${request.targetCluster} now; the source refuses everyone.`
     }
 
     case 'migrated': {

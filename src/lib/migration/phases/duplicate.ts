@@ -74,12 +74,14 @@ async function addOrAdopt(context: MigrationContext): Promise<void> {
 
   const {primaries} = await readPrimaries(source, request.table, signal)
   const ballots = Object.fromEntries([...primaries.values()].map(({ballot, partitionIndex}) => [partitionIndex, ballot]))
+  // Written before the add: if its answer is lost, a later run knows that it is ours and where the primaries were.
+  await journal?.write({ballots, kind: 'adding'})
   const {dupid} = await effects.perform({kind: 'add-duplication', remoteCluster: request.targetCluster}, signal)
   if (dupid === undefined) return
   state.dupid = dupid
   state.ballotsAtAdd = ballots
   context.hints.dupid = dupid
-  await journal?.write({ballots, dupid, kind: 'duplication'})
+  await journal?.write({dupid, kind: 'duplication'})
 }
 
 /** Our duplication as the meta has it. @throws MigratorError `duplicate.vanished` */

@@ -26,6 +26,8 @@ export const finish: Phase = {
 
 async function removeDuplication(context: MigrationContext): Promise<void> {
   const {effects, state} = context
+  // Gone already: an earlier run removed it.
+  if (state.dupid === 0 && !context.dryRun) return
   await effects.perform({dupid: state.dupid, kind: 'remove-duplication'}, forwardOf(context))
 }
 

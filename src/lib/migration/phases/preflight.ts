@@ -19,7 +19,13 @@ export const preflight: Phase = {
 }
 
 async function runChecks(context: MigrationContext): Promise<void> {
-  const {client, hints, request, signal, state, store} = context
+  const {client, hints, request, signal, source, state, store} = context
+  if (hints.adding && hints.dupid === undefined) {
+    // An earlier run never heard the answer to its add: preflight saw none before it, so the one that is there is ours.
+    const entries = await source.duplications(request.table, {signal})
+    hints.dupid = entries.find(({remote}) => remote === request.targetCluster)?.dupid
+  }
+
   const facts = await gatherFacts(request, client, {
     ...(hints.deny === undefined ? {} : {ownDeny: hints.deny}),
     ...(hints.dupid === undefined ? {} : {ownDupid: hints.dupid}),

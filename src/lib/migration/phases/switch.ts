@@ -33,6 +33,7 @@ export const switchOver: Phase = {
 }
 
 async function commit(context: MigrationContext): Promise<void> {
+  if (context.state.commit === 'done') return
   if (!context.dryRun) await requireFitTarget(context)
   await (context.store ? switchNode(context) : askOperator(context))
 }
@@ -66,12 +67,11 @@ async function switchNode(context: MigrationContext): Promise<void> {
 
 /** Without a node the operator's word is the commit point (product.md, Switch). */
 async function askOperator(context: MigrationContext): Promise<void> {
-  const {clock, request, signal, state} = context
+  const {request, signal, state} = context
   if (context.dryRun) return
   if (request.afterDrain === 'keep') {
-    state.commit = 'done'
+    await giveWord(context)
     state.handedOver = true
-    state.window.switchedAtMs = clock.wallMs()
     return
   }
 
@@ -83,6 +83,13 @@ async function askOperator(context: MigrationContext): Promise<void> {
     })
   }
 
+  await giveWord(context)
+}
+
+/** Written down before anything follows from it: a later run must know that applications may have moved. */
+async function giveWord(context: MigrationContext): Promise<void> {
+  const {clock, journal, state} = context
+  await journal?.write({kind: 'word'})
   state.commit = 'done'
   state.window.switchedAtMs = clock.wallMs()
 }
