@@ -45,7 +45,7 @@ export class AddressBook {
 
   /** Address → `a.b.c.d:port`. Names that cannot be resolved from here are left out: the servers may know them. */
   async resolveAll(addresses: Iterable<string>): Promise<Map<string, string>> {
-    const known = [...new Set(addresses)].filter(isAddress)
+    const known = [...new Set(addresses)].filter((address) => isAddress(address))
     const resolved = await Promise.all(known.map(async (address) => [address, await this.resolveOne(address)] as const))
     return new Map(resolved.flatMap(([address, ip]) => (ip === undefined ? [] : [[address, ip]])))
   }

@@ -85,49 +85,51 @@ export class ServerInterview {
     if (this.facts.unreachable !== undefined) return
     const {about, limits, server} = this
     const {appId} = about
-    const sample =
-      about.isMaster
-        ? await this.ask('activity', 'http', async () => {
-            const names = ['incr', 'check_and_set', 'check_and_mutate', 'dup'].map((kind) => `${kind}_requests`)
-            const entities = (await server.metrics(appId, names, limits)) ?? []
-            return sumByKind(entities.flatMap(({values}) => [...values]))
-          })
-        : await this.ask('activity', 'rpc', async () => activityOf(await server.counters(`_qps@${appId}.`, limits), appId))
+    const sample = about.isMaster
+      ? await this.ask('activity', 'http', async () => {
+          const names = ['incr', 'check_and_set', 'check_and_mutate', 'dup'].map((kind) => `${kind}_requests`)
+          const entities = (await server.metrics(appId, names, limits)) ?? []
+          return sumByKind(entities.flatMap(({values}) => [...values]))
+        })
+      : await this.ask('activity', 'rpc', async () =>
+          activityOf(await server.counters(`_qps@${appId}.`, limits), appId),
+        )
     if (sample) this.facts.activity.push(sample)
   }
 
   private async askTableSize(): Promise<void> {
     const {about, limits, server} = this
     const {appId} = about
-    this.facts.tableMb =
-      about.isMaster
-        ? await this.ask('disk', 'http', async () => {
-            const entities = (await server.metrics(appId, ['rdb_total_sst_size_mb'], limits)) ?? []
-            return sum(entities.map(({values}) => values.get('rdb_total_sst_size_mb') ?? 0))
-          })
-        : await this.ask('disk', 'rpc', async () => {
-            const counters = await server.counters(`disk.storage.sst(MB)@${appId}.`, limits)
-            return sum([...counters.values()])
-          })
+    this.facts.tableMb = about.isMaster
+      ? await this.ask('disk', 'http', async () => {
+          const entities = (await server.metrics(appId, ['rdb_total_sst_size_mb'], limits)) ?? []
+          return sum(entities.map(({values}) => values.get('rdb_total_sst_size_mb') ?? 0))
+        })
+      : await this.ask('disk', 'rpc', async () => {
+          const counters = await server.counters(`disk.storage.sst(MB)@${appId}.`, limits)
+          return sum([...counters.values()])
+        })
   }
 
   private async askDisk(): Promise<void> {
     const {about, client, facts, limits, server} = this
-    facts.disk =
-      about.isMaster
-        ? await this.ask('disk', 'http', async () => {
-            const names = ['disk_capacity_total_mb', 'disk_capacity_avail_mb']
-            const path = `/metrics?types=disk&metrics=${names.join(',')}&with_metric_fields=name,value`
-            const {body} = await client.http.get(facts.address, path, {timeoutMs: DEFAULT_TIMEOUT_MS, ...limits})
-            const values = parseMetrics(body).map((entity) => names.map((name) => entity.values.get(name) ?? 0))
-            return {availableMb: sum(values.map(([, available]) => available!)), totalMb: sum(values.map(([total]) => total!))}
-          })
-        : await this.ask('disk', 'rpc', async () => {
-            const counters = await server.counters('disk.available.total(MB)', limits)
-            const [availableMb] = counters.values()
-            if (availableMb === undefined) throw noCounter(facts.address)
-            return {availableMb}
-          })
+    facts.disk = about.isMaster
+      ? await this.ask('disk', 'http', async () => {
+          const names = ['disk_capacity_total_mb', 'disk_capacity_avail_mb']
+          const path = `/metrics?types=disk&metrics=${names.join(',')}&with_metric_fields=name,value`
+          const {body} = await client.http.get(facts.address, path, {timeoutMs: DEFAULT_TIMEOUT_MS, ...limits})
+          const values = parseMetrics(body).map((entity) => names.map((name) => entity.values.get(name) ?? 0))
+          return {
+            availableMb: sum(values.map(([, available]) => available!)),
+            totalMb: sum(values.map(([total]) => total!)),
+          }
+        })
+      : await this.ask('disk', 'rpc', async () => {
+          const counters = await server.counters('disk.available.total(MB)', limits)
+          const [availableMb] = counters.values()
+          if (availableMb === undefined) throw noCounter(facts.address)
+          return {availableMb}
+        })
   }
 
   private async ask<T>(name: ServerQuestion, by: 'http' | 'rpc', question: () => Promise<T>): Promise<T | undefined> {

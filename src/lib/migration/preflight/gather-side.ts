@@ -41,12 +41,17 @@ export async function gatherSide(
     namedMetas(given, answers.info.metaServers, book).then((named) =>
       Promise.all(named.map((meta) => askMeta(cluster, meta, limits))),
     ),
-    forEachBounded(servers.filter(({unreachable}) => unreachable === undefined), SERVERS_AT_ONCE, async (facts) => {
-      const interview = new ServerInterview(client, cluster.server(facts.address), facts, limits, about)
-      const role: ServerRole = side === 'target' ? 'target' : facts.replicaOf.length > 0 ? 'source-host' : 'source-other'
-      if (role === 'source-host') interviews.push(interview)
-      await interview.run(role)
-    }),
+    forEachBounded(
+      servers.filter(({unreachable}) => unreachable === undefined),
+      SERVERS_AT_ONCE,
+      async (facts) => {
+        const interview = new ServerInterview(client, cluster.server(facts.address), facts, limits, about)
+        const role: ServerRole =
+          side === 'target' ? 'target' : facts.replicaOf.length > 0 ? 'source-host' : 'source-other'
+        if (role === 'source-host') interviews.push(interview)
+        await interview.run(role)
+      },
+    ),
   ])
   const generation = generationOf(answers.listsDuplications, [...metas, ...servers])
   return {...answers, cluster, generation, interviews, metas, servers}

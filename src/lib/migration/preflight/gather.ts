@@ -56,7 +56,6 @@ export async function gatherFacts(
     ])
     const samplesApartMs = await sampleAgain(source.interviews, clock, limits)
     options.signal.throwIfAborted()
-    const {configuration, interviews: _, servers, table, unread, ...sourceSide} = source
     const facts: PreflightFacts = {
       addresses: new Map(),
       client,
@@ -69,14 +68,14 @@ export async function gatherFacts(
       samplesApartMs,
       signal: options.signal,
       source: {
-        ...sourceSide,
-        configuration,
-        otherServers: servers.filter(({alive, replicaOf}) => alive && replicaOf.length === 0),
-        servers: servers.filter(({replicaOf}) => replicaOf.length > 0),
-        table: table ?? absentTable(request.table),
+        ...clusterFacts(source),
+        configuration: source.configuration,
+        otherServers: source.servers.filter(({alive, replicaOf}) => alive && replicaOf.length === 0),
+        servers: source.servers.filter(({replicaOf}) => replicaOf.length > 0),
+        table: source.table ?? absentTable(request.table),
       },
-      target: targetFacts(target),
-      unread: new Map([...unread, ...target.unread]),
+      target: {...clusterFacts(target), servers: target.servers, table: target.table},
+      unread: new Map([...source.unread, ...target.unread]),
     }
     facts.addresses = await book.resolveAll(addressesIn(facts))
     options.signal.throwIfAborted()
@@ -86,8 +85,8 @@ export async function gatherFacts(
   }
 }
 
-function targetFacts({cluster, duplications, generation, info, metas, nodes, servers, table}: SideFacts) {
-  return {cluster, duplications, generation, info, metas, nodes, servers, table}
+function clusterFacts({cluster, duplications, generation, info, metas, nodes}: SideFacts) {
+  return {cluster, duplications, generation, info, metas, nodes}
 }
 
 /** Stands for the source's table when there is none; `unread` names it then. */
@@ -97,7 +96,11 @@ function absentTable(appName: string): AppInfo {
   return {...unset, appName, appType: '', envs: new Map(), initPartitionCount: -1, isStateful: false, status}
 }
 
-async function readNode(store: MetaproxyStore, table: string, limits: CallLimits): Promise<PreflightFacts['metaproxy']> {
+async function readNode(
+  store: MetaproxyStore,
+  table: string,
+  limits: CallLimits,
+): Promise<PreflightFacts['metaproxy']> {
   try {
     return {node: await store.read(table, limits.signal), store}
   } catch (error) {
@@ -121,7 +124,11 @@ async function askProxy(
 }
 
 /** Second look at the request counters; a server that was slow before is asked no more once the time is over. */
-async function sampleAgain(interviews: ServerInterview[], clock: Clock, limits: {signal: AbortSignal}): Promise<number> {
+async function sampleAgain(
+  interviews: ServerInterview[],
+  clock: Clock,
+  limits: {signal: AbortSignal},
+): Promise<number> {
   if (interviews.length === 0) return 0
   const startMs = clock.nowMs()
   try {

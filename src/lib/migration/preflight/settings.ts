@@ -36,7 +36,9 @@ export function configuredMetas(dump: ConfigDump, cluster: string): string | und
 
 /** The name under which a cluster duplicates: master's `dup_cluster_name`, else `cluster_name` (protocol.md §13). */
 export function duplicationNameIn(dump: ConfigDump): string | undefined {
-  return dump.get('replication', 'dup_cluster_name')?.trim() || dump.get('replication', 'cluster_name')?.trim() || undefined
+  return (
+    dump.get('replication', 'dup_cluster_name')?.trim() || dump.get('replication', 'cluster_name')?.trim() || undefined
+  )
 }
 
 /** Whether `[replication] <name> = true`. */

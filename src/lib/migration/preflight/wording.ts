@@ -12,6 +12,11 @@ export function listed(items: readonly (number | string)[], limit = 6): string {
   return items.length > limit ? `${shown} and ${items.length - limit} more` : shown
 }
 
+/** Addresses of the first few servers. */
+export function named(servers: ReadonlyArray<{address: string}>): string {
+  return listed(servers.map(({address}) => address))
+}
+
 /** `3 servers`, `1 server`. */
 export function counted(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`
@@ -22,16 +27,22 @@ export function seconds(ms: number): string {
   return `${Math.round(ms / 100) / 10} s`
 }
 
-/** Groups names by what they say: `30000 on a:1, b:1; 1000 on c:1`. */
+/** Groups names by what is said of them: `no id on a:1, b:1; disabled on c:1`. */
 export function groupedBy<T>(items: readonly T[], figure: (item: T) => string, name: (item: T) => string): string {
   const groups = new Map<string, string[]>()
   for (const item of items) {
     const key = figure(item)
-    const names = groups.get(key) ?? []
-    names.push(name(item))
-    groups.set(key, names)
+    groups.set(key, [...(groups.get(key) ?? []), name(item)])
   }
 
-  if (groups.size === 1) return `${[...groups.keys()][0]} on ${counted(items.length, 'server')}`
   return [...groups].map(([key, names]) => `${key} on ${listed(names)}`).join('; ')
+}
+
+/** As `groupedBy`, but only counts where all agree: `30000 ms on all 3 servers`. */
+export function figuresOf<T>(items: readonly T[], figure: (item: T) => string, name: (item: T) => string): string {
+  const [first, ...others] = new Set(items.map((item) => figure(item)))
+  if (first === undefined) return 'nothing known'
+  return others.length === 0
+    ? `${first} on ${items.length === 1 ? name(items[0]!) : `all ${items.length}`}`
+    : groupedBy(items, figure, name)
 }

@@ -88,7 +88,10 @@ function copiedEnvs({source, target}: PreflightFacts, pattern: RegExp, text: {ab
     ...(onSource.length > 0 ? [`source: ${listed(onSource)}`] : []),
     ...(onTarget.length > 0 ? [`target: ${listed(onTarget)}`] : []),
   ]
-  return warning(`${where.join('; ')}: ${text.harm}`, 'check that this is meant for the target too; change it on the target after the migration')
+  return warning(
+    `${where.join('; ')}: ${text.harm}`,
+    'check that this is meant for the target too; change it on the target after the migration',
+  )
 }
 
 export const envChecks = [sourceDeny, targetDeny, followerEnvs, throttling, accessControl]

@@ -1,7 +1,7 @@
 import {strangers} from '../addresses.js'
 import type {Check, MetaFacts, ServerFacts} from '../check.js'
 import {releaseOf} from '../gather-side.js'
-import {counted, error, groupedBy, listed, ok, warning} from '../wording.js'
+import {counted, error, figuresOf, listed, named, ok, warning} from '../wording.js'
 
 const sourceCluster: Check = {
   id: 'source-cluster',
@@ -11,7 +11,7 @@ const sourceCluster: Check = {
     const others = source.metas.filter(({dump}) => dump && dump.get('replication', 'cluster_name') !== clusterName)
     if (others.length > 0) {
       return error(
-        `not metas of ${clusterName}: ${listed(others.map(({address}) => address))}`,
+        `not metas of ${clusterName}: ${named(others)}`,
         'name the metas of one cluster only with --source-meta',
       )
     }
@@ -19,12 +19,12 @@ const sourceCluster: Check = {
     const silent = source.metas.filter(({error: silence}) => silence)
     if (silent.length > 0) {
       return warning(
-        `of the metas of ${clusterName}, these do not answer: ${silent.map(reasonOf).join('; ')}`,
+        `of the metas of ${clusterName}, these do not answer: ${listed(silent.map((meta) => reasonOf(meta)))}`,
         'start them: while no meta leader lives the whole cluster refuses reads and writes',
       )
     }
 
-    const metas = listed(source.metas.map(({address}) => address))
+    const metas = named(source.metas)
     return ok(`${clusterName}, led by ${primaryMetaServer}, metas ${metas}`)
   },
   title: "the source's metas answer and have a leader",
@@ -36,17 +36,20 @@ const sourceServers: Check = {
   id: 'source-servers',
   needs: ['source.nodes'],
   run({source}) {
-    const silent = source.servers.filter(({failures, unreachable}) => unreachable ?? failures.has('version'))
+    const silent = source.servers.filter((server) => troubleOf(server) !== undefined)
     if (silent.length > 0) {
       return error(
-        `servers that host the table cannot be asked: ${listed(silent.map(troubleOf), 3)}`,
+        `servers that host the table cannot be asked: ${listed(
+          silent.map((server) => withTrouble(server)),
+          3,
+        )}`,
         'repair or start them (HTTP must be on: [http] enable_http_server), or let the cluster move their replicas away',
       )
     }
 
     const idle = [
       ...source.nodes.filter(({alive}) => !alive).map(({address}) => `${address} (listed unalive)`),
-      ...source.otherServers.filter(({unreachable}) => unreachable).map(troubleOf),
+      ...source.otherServers.filter((server) => troubleOf(server) !== undefined).map((server) => withTrouble(server)),
     ]
     if (idle.length > 0) {
       return warning(
@@ -61,9 +64,13 @@ const sourceServers: Check = {
   title: 'every server that hosts the table is alive and can be asked',
 }
 
-function troubleOf({address, failures, unreachable}: ServerFacts): string {
-  return `${address} (${unreachable ?? failures.get('version')?.message ?? ''})`
+/** Why the server cannot be asked; its version stands for HTTP, its replicas and configuration for RPC. */
+function troubleOf({failures, unreachable}: ServerFacts): string | undefined {
+  const questions = ['version', 'replicas', 'dump'] as const
+  return unreachable ?? questions.map((question) => failures.get(question)?.message).find(Boolean)
 }
+
+const withTrouble = (server: ServerFacts) => `${server.address} (${troubleOf(server)})`
 
 const levels: Record<string, string> = {
   lively: 'the balancer may move primaries; the migration sets steady and puts lively back afterwards',
@@ -89,15 +96,20 @@ const versions: Check = {
   id: 'versions',
   needs: ['source.info', 'target.info'],
   run(facts) {
-    const told = [facts.source, facts.target].map((side) => {
-      const servers = [...side.metas, ...side.servers, ...('otherServers' in side ? side.otherServers : [])]
-      return {name: side.info.clusterName, servers: servers.filter(({version}) => version !== ''), all: servers}
-    })
+    const {source, target} = facts
+    const told = [
+      {all: [...source.metas, ...source.servers, ...source.otherServers], name: source.info.clusterName},
+      {all: [...target.metas, ...target.servers], name: target.info.clusterName},
+    ].map(({all, name}) => ({
+      name,
+      servers: all.filter(({version}) => version !== ''),
+      silent: all.filter(({version}) => version === ''),
+    }))
     const evidence = told.map(({name, servers}) => `${name}: ${versionsOf(servers)}`).join('. ')
     const old = told.flatMap(({servers}) => servers).filter(({version}) => (releaseOf(version) ?? 0) < 2.4)
     if (old.length > 0) {
       return error(
-        `${evidence}. Too old or unknown: ${groupedBy(old, versionOf, addressOf)}`,
+        `${evidence}. Too old or unknown: ${versionsOf(old)}`,
         'upgrade to 2.4 or later: older servers cannot copy a checkpoint to another cluster',
       )
     }
@@ -110,28 +122,34 @@ const versions: Check = {
       )
     }
 
-    const traps = trapsOf(facts.source.generation, facts.target.generation)
-    const silent = told.flatMap(({all, servers}) => all.filter((server) => !servers.includes(server)))
-    if (silent.length > 0) traps.push(`not told by ${listed(silent.map(addressOf))}`)
-    const builds = told.filter(({servers}) => new Set(servers.map(versionOf)).size > 1)
+    const traps = trapsOf(source.generation, target.generation)
+    const silent = told.flatMap((side) => side.silent)
+    if (silent.length > 0) traps.push(`not told by ${named(silent)}`)
+    const builds = told.filter(({servers}) => new Set(servers.map(({version}) => version)).size > 1)
     if (builds.length > 0) traps.push(`different builds in ${builds.map(({name}) => name).join(' and ')}`)
-    return traps.length === 0 ? ok(evidence) : warning(`${evidence}. ${traps.join('. ')}`, 'know it; nothing to do if it is as intended')
+    return traps.length === 0
+      ? ok(evidence)
+      : warning(`${evidence}. ${traps.join('. ')}`, 'know it; nothing to do if it is as intended')
   },
   title: 'the versions of all servers are known to work',
 }
 
 const versionOf = ({version}: {version: string}) => version
 const addressOf = ({address}: {address: string}) => address
-const versionsOf = (servers: Array<{address: string; version: string}>) =>
-  servers.length === 0 ? 'no version told' : groupedBy(servers, versionOf, addressOf)
+const versionsOf = (servers: ReadonlyArray<{address: string; version: string}>) =>
+  servers.length === 0 ? 'no version told' : figuresOf(servers, versionOf, addressOf)
 
 /** What is known to be different about servers of a generation. */
 function trapsOf(source: string, target: string): string[] {
   const traps: string[] = []
-  if (source === '2.4') traps.push('2.4: its timers cannot be changed at run time, and its behaviour is known from its source only')
-  if (source === 'master') traps.push('master: its metas give the target host names, which every target server must be able to resolve')
+  if (source === '2.4')
+    traps.push('2.4: its timers cannot be changed at run time, and its behaviour is known from its source only')
+  if (source === 'master')
+    traps.push('master: its metas give the target host names, which every target server must be able to resolve')
   if (source === 'master' && target !== 'master') {
-    traps.push(`master to ${target}: when the reply to the table's creation is lost, the duplication stays in DS_PREPARE until the target's table is dropped`)
+    traps.push(
+      `master to ${target}: when the reply to the table's creation is lost, the duplication stays in DS_PREPARE until the target's table is dropped`,
+    )
   }
 
   return traps
@@ -146,12 +164,18 @@ const bothClusters: Check = {
     const own = [...facts.request.sourceMetas, ...source.info.metaServers]
     const shared = targets.filter((address) => !strangers(facts, [address], own).includes(address))
     if (shared.length > 0) {
-      return error(`${listed([...new Set(shared)])} is a meta of the source and of the target`, 'name the metas of the other cluster with --meta')
+      return error(
+        `${listed([...new Set(shared)])} is a meta of the source and of the target`,
+        'name the metas of the other cluster with --meta',
+      )
     }
 
     const places = [source, target].map(({info}) => `${info.zookeeperHosts} ${info.zookeeperRoot}`)
     if (places[0] === places[1] && source.info.zookeeperRoot !== '') {
-      return error(`both keep their state in ${places[0]}: it is one cluster`, 'name the metas of the other cluster with --meta')
+      return error(
+        `both keep their state in ${places[0]}: it is one cluster`,
+        'name the metas of the other cluster with --meta',
+      )
     }
 
     return ok(`${source.info.clusterName} and ${target.info.clusterName} share no meta and no ZooKeeper root`)

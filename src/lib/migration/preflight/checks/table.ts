@@ -9,7 +9,10 @@ const sourceTable: Check = {
   run({request, source}) {
     const {appId, appType, isStateful, maxReplicaCount, partitionCount, status} = source.table
     if (status !== AppStatus.AS_AVAILABLE) {
-      return error(`${request.table} (table id ${appId}) is ${AppStatus[status] ?? status}`, 'wait until it is AS_AVAILABLE')
+      return error(
+        `${request.table} (table id ${appId}) is ${AppStatus[status] ?? status}`,
+        'wait until it is AS_AVAILABLE',
+      )
     }
 
     if (appType !== 'pegasus' || !isStateful) {
@@ -38,7 +41,9 @@ const tableHealthy: Check = {
     }
 
     const wanted = source.table.maxReplicaCount
-    const thin = partitions.filter(({secondaries}) => secondaries.filter((s) => s !== null && !dead.has(s)).length < wanted - 1)
+    const thin = partitions.filter(
+      ({secondaries}) => secondaries.filter((s) => s !== null && !dead.has(s)).length < wanted - 1,
+    )
     if (thin.length > 0) {
       return error(
         `fewer than ${wanted} living replicas: partition ${listed(thin.map(({pid}) => pid.partitionIndex))}`,
@@ -46,7 +51,7 @@ const tableHealthy: Check = {
       )
     }
 
-    return ok(`${counted(partitions.length, 'partition')}, each with a primary and ${counted(wanted - 1, 'secondary').replace('ys', 'ies')}`)
+    return ok(`${counted(partitions.length, 'partition')}, each with its primary and all ${counted(wanted, 'replica')}`)
   },
   title: 'every partition has a primary and all its secondaries',
 }
@@ -65,7 +70,9 @@ const partitionSplit: Check = {
     }
 
     const past = initPartitionCount > 0 && initPartitionCount < partitionCount
-    return ok(past ? `no split under way; split before from ${initPartitionCount} to ${partitionCount}` : 'no split under way')
+    return ok(
+      past ? `no split under way; split before from ${initPartitionCount} to ${partitionCount}` : 'no split under way',
+    )
   },
   title: 'the table is not being split',
 }
@@ -88,7 +95,7 @@ const dataVersion: Check = {
   needs: ['source.table', 'source.configuration'],
   run(facts) {
     const silent = facts.source.servers.filter(({dataVersions}) => !dataVersions)
-    const wrong = askedServers(facts).flatMap(wrongVersions)
+    const wrong = askedServers(facts).flatMap((server) => wrongVersions(server))
     const [first] = wrong
     if (first) {
       return error(
@@ -98,10 +105,15 @@ const dataVersion: Check = {
     }
 
     const missing = askedServers(facts).flatMap(({address, dataVersions, replicaOf}) =>
-      dataVersions ? replicaOf.filter((index) => !dataVersions.has(index)).map((index) => `partition ${index} on ${address}`) : [],
+      dataVersions
+        ? replicaOf.filter((index) => !dataVersions.has(index)).map((index) => `partition ${index} on ${address}`)
+        : [],
     )
     if (silent.length > 0 || missing.length > 0) {
-      const unread = silent.map(({address, failures, unreachable}) => `${address}: ${failures.get('data-version')?.message ?? unreachable ?? ''}`)
+      const unread = silent.map(
+        ({address, failures, unreachable}) =>
+          `${address}: ${failures.get('data-version')?.message ?? unreachable ?? ''}`,
+      )
       return error(
         `the data version is not known of ${listed([...missing, ...unread], 3)}`,
         'every replica must say 1: repair the servers and try again',
@@ -109,7 +121,9 @@ const dataVersion: Check = {
     }
 
     const replicas = askedServers(facts).reduce((sum, {dataVersions}) => sum + (dataVersions?.size ?? 0), 0)
-    return ok(`${counted(replicas, 'replica')} on ${counted(facts.source.servers.length, 'server')}, all with data version 1`)
+    return ok(
+      `${counted(replicas, 'replica')} on ${counted(facts.source.servers.length, 'server')}, all with data version 1`,
+    )
   },
   title: 'every replica has data version 1',
 }
@@ -131,18 +145,29 @@ const emptyPartitions: Check = {
     if (source.generation === 'master') return skipped('master copies empty partitions too')
     const silent = askedServers(facts).filter(({primaryOf, replicas}) => primaryOf.length > 0 && !replicas)
     const empty = emptyPrimaries(facts)
-    const remedy = 'nothing: the migration lets the source make a checkpoint (replica.trigger-checkpoint) when one hangs in DS_APP'
+    const remedy =
+      'nothing: the migration lets the source make a checkpoint (replica.trigger-checkpoint) when one hangs in DS_APP'
     if (empty.length > 0) {
-      return warning(`without a checkpoint yet (last durable decree 0): partition ${listed(empty)}; they may hang in DS_APP`, remedy)
+      return warning(
+        `without a checkpoint yet (last durable decree 0): partition ${listed(empty)}; they may hang in DS_APP`,
+        remedy,
+      )
     }
 
     const ageSeconds = Math.round(facts.gatheredAtMs / 1000 - source.table.createSecond)
     if (ageSeconds < YOUNG_SECONDS) {
-      return warning(`the table is ${ageSeconds} s old: partitions may still be empty and hang in DS_APP`, `wait ${YOUNG_SECONDS} s, or: ${remedy}`)
+      return warning(
+        `the table is ${ageSeconds} s old: partitions may still be empty and hang in DS_APP`,
+        `wait ${YOUNG_SECONDS} s, or: ${remedy}`,
+      )
     }
 
     if (silent.length > 0) {
-      const reasons = groupedBy(silent, ({failures}) => failures.get('replicas')?.message ?? 'no answer', ({address}) => address)
+      const reasons = groupedBy(
+        silent,
+        ({failures}) => failures.get('replicas')?.message ?? 'no answer',
+        ({address}) => address,
+      )
       return warning(`not known whether partitions are empty: ${reasons}`, remedy)
     }
 

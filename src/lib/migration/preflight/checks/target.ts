@@ -1,0 +1,213 @@
+import {strangers} from '../addresses.js'
+import type {Check, PreflightFacts} from '../check.js'
+import {duplicationName, duplicationsToTarget, isResume, namesOf, nodeNamesTarget, ownDuplication} from '../clusters.js'
+import {confirm, error, listed, named, ok, skipped, warning} from '../wording.js'
+
+const targetCluster: Check = {
+  id: 'target-cluster',
+  needs: ['source.info', 'target.info'],
+  run(facts) {
+    const {request, source, target} = facts
+    const name = duplicationName(target)
+    const shared = namesOf(target).filter((other) => namesOf(source).includes(other))
+    if (shared.length > 0) {
+      return error(
+        `source and target are both called ${listed(shared)}: a duplication from a cluster to itself is refused`,
+        'name the metas of the other cluster with --meta; two clusters of one name cannot duplicate to each other',
+      )
+    }
+
+    if (request.targetCluster !== name) {
+      const other =
+        target.info.clusterName === name
+          ? ''
+          : ` (its cluster_name is ${target.info.clusterName}; dup_cluster_name counts here)`
+      return error(
+        `--cluster says ${request.targetCluster}, but the cluster behind --meta is ${name}${other}`,
+        `use --cluster ${name}, or other metas`,
+      )
+    }
+
+    return ok(`the cluster behind --meta is ${name}`)
+  },
+  title: 'the target is the cluster that was named',
+}
+
+const targetMetas: Check = {
+  id: 'target-metas',
+  needs: ['target.info'],
+  run(facts) {
+    const {request, target} = facts
+    const {clusterName, metaServers, primaryMetaServer} = target.info
+    const foreign = target.metas.filter(({dump}) => dump && dump.get('replication', 'cluster_name') !== clusterName)
+    if (foreign.length > 0) {
+      const found = foreign.map(
+        ({address, dump}) => `${address} (${dump!.get('replication', 'cluster_name') ?? 'no name'})`,
+      )
+      return error(`not metas of ${clusterName}: ${listed(found)}`, 'name the metas of one cluster only with --meta')
+    }
+
+    const silent = target.metas.filter(({dump}) => !dump)
+    const unknown = silent.filter(({address, given}) => given && strangers(facts, [address], metaServers).length > 0)
+    if (unknown.length > 0) {
+      return error(
+        `${named(unknown)} does not answer, and ${clusterName} does not name it as its meta`,
+        'correct --meta: these addresses go into the metaproxy node',
+      )
+    }
+
+    if (silent.length > 0) {
+      const reasons = silent.map(({address, error: silence}) => `${address} (${silence?.message ?? ''})`)
+      return warning(
+        `metas of ${clusterName} that do not answer: ${listed(reasons)}`,
+        'start them before the applications depend on this cluster',
+      )
+    }
+
+    const left = strangers(facts, metaServers, request.targetMetas)
+    if (left.length > 0) {
+      return warning(
+        `${clusterName} has more metas than --meta names: ${listed(left)}`,
+        'name them all with --meta: metaproxy knows only those that are written into its node',
+      )
+    }
+
+    return ok(`${clusterName}, led by ${primaryMetaServer}, metas ${listed(request.targetMetas)}`)
+  },
+  title: "the target's metas belong to one cluster and answer",
+}
+
+const targetTable: Check = {
+  id: 'target-table',
+  needs: ['source.info', 'source.table', 'source.duplications', 'target.table'],
+  run(facts) {
+    const {request, source, target} = facts
+    const {table} = target
+    const [entry] = duplicationsToTarget(facts)
+    if (!table) {
+      return ok(
+        entry
+          ? `the target has no table ${request.table} yet: the duplication will create it`
+          : `the target has no table ${request.table}`,
+      )
+    }
+
+    const found = `the target has a table ${request.table} (table id ${table.appId})`
+    if (isResume(facts) && nodeNamesTarget(facts)) return ok(`ours: ${found}, and the metaproxy node names it already`)
+    const master = table.envs.get('duplication.master_cluster')
+    const follows = master !== undefined && namesOf(source).includes(master)
+    if (!entry || !follows) {
+      const origin = follows
+        ? 'left behind by a duplication that is gone'
+        : master
+          ? `a follower of ${master}`
+          : 'made by somebody else'
+      return error(
+        `${found}, ${origin}: a new duplication would stay in DS_PREPARE for ever`,
+        `make sure that nobody needs it, then drop it on the target: drop ${request.table}`,
+      )
+    }
+
+    if (table.partitionCount !== source.table.partitionCount) {
+      return error(
+        `${found} with ${table.partitionCount} partitions, the source has ${source.table.partitionCount}: rows would end in wrong partitions`,
+        'remove the duplication, drop the target table and migrate anew',
+      )
+    }
+
+    const whose = entry === ownDuplication(facts) ? 'ours: ' : ''
+    return ok(`${whose}${found} that follows ${master} by duplication ${entry.dupid}`)
+  },
+  title: 'the target has no table of this name yet',
+}
+
+const targetServers: Check = {
+  id: 'target-servers',
+  needs: ['source.table', 'target.info', 'target.nodes'],
+  run({source, target}) {
+    const wanted = source.table.maxReplicaCount
+    if (wanted === 1 && source.generation !== 'master') {
+      return error(
+        `the table has one replica: on ${source.generation} its duplication would stay in DS_APP for ever, waiting for a secondary`,
+        'raise the replica count of the source table first (set_replica_count)',
+      )
+    }
+
+    const dump = target.metas.find((meta) => meta.dump)?.dump
+    const [min, max] = ['min', 'max'].map((end) =>
+      Number(dump?.get('meta_server', `${end}_allowed_replica_count`) ?? Number.NaN),
+    )
+    if (wanted < min! || wanted > max!) {
+      return error(
+        `the table has ${wanted} replicas, the target allows ${min} to ${max}`,
+        'change [meta_server] *_allowed_replica_count of the target, or the table',
+      )
+    }
+
+    const alive = target.nodes.filter((node) => node.alive)
+    const dead = target.nodes.filter((node) => !node.alive).map(({address}) => address)
+    if (alive.length < wanted) {
+      return error(
+        `the target has ${alive.length} living servers, the table needs ${wanted}${dead.length > 0 ? `; dead: ${listed(dead)}` : ''}`,
+        'start or add replica servers on the target',
+      )
+    }
+
+    const limits = Number.isNaN(max) ? '' : `, replica counts of ${min} to ${max} allowed`
+    if (dead.length > 0)
+      return warning(
+        `${alive.length} living servers for ${wanted} replicas${limits}; dead: ${listed(dead)}`,
+        'start them or take them out',
+      )
+    return ok(`${alive.length} living servers for ${wanted} replicas${limits}`)
+  },
+  title: 'the target has enough living servers',
+}
+
+const targetMetaLevel: Check = {
+  id: 'target-meta-level',
+  needs: ['target.info'],
+  run({target}) {
+    const level = target.info.metaFunctionLevel
+    if (level === 'steady' || level === 'lively') return ok(level)
+    return error(
+      `the level is ${level || 'not told'}: the target's metas refuse to create the table (ERR_STATE_FREEZED), and the duplication waits for ever`,
+      'set it to steady on the target: set_meta_level steady',
+    )
+  },
+  title: "the target's metas may create tables",
+}
+
+/** Room that should be left over after the copy, as a share of it. */
+const SPARE = 1
+
+const targetDisk: Check = {
+  id: 'target-disk',
+  needs: ['target.nodes', 'source.table'],
+  run(facts) {
+    const {source, target} = facts
+    const told = target.servers.filter(({disk}) => disk)
+    const sizes = source.servers.filter(({tableMb}) => tableMb !== undefined)
+    if (told.length === 0 || sizes.length < source.servers.length) {
+      return skipped('not known: the servers did not tell the size of the table or their free room')
+    }
+
+    const neededMb = sum(sizes.map(({tableMb}) => tableMb!))
+    const freeMb = sum(told.map(({disk}) => disk!.availableMb))
+    const figures = `the table takes ${Math.round(neededMb)} MB with all replicas; ${told.length} target servers have ${Math.round(freeMb)} MB free${silentOf(facts)}`
+    const remedy = 'make room on the target, or add servers'
+    if (freeMb < neededMb) return confirm(figures, remedy)
+    return freeMb < neededMb * (1 + SPARE) ? warning(figures, remedy) : ok(figures)
+  },
+  title: 'the target has room for the table',
+  unread: 'skipped',
+}
+
+function silentOf({target}: PreflightFacts): string {
+  const silent = target.servers.filter(({alive, disk}) => alive && !disk)
+  return silent.length > 0 ? `, not told by ${named(silent)}` : ''
+}
+
+const sum = (figures: number[]) => figures.reduce((total, figure) => total + figure, 0)
+
+export const targetChecks = [targetCluster, targetMetas, targetTable, targetServers, targetMetaLevel, targetDisk]
