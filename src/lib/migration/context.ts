@@ -8,6 +8,7 @@ import type {Journal, JournalHints} from './journal.js'
 import type {PreflightFacts} from './preflight/check.js'
 import type {MigrationRequest} from './request.js'
 import type {WriteDenyWindow} from './result.js'
+import type {ServerTimers} from './timers.js'
 
 /** Primary of a partition and the ballot at which it is that. */
 export interface PrimaryAt {
@@ -48,9 +49,13 @@ export interface MigrationState {
   nodeBytes?: Buffer
   nodeVersion?: number
   pendingMutations?: number
+  /** Set by Preflight; the guard is told them. */
+  timers?: ServerTimers
   targetAppId?: number
   unconfirmedProxies?: string[]
   verification?: {partitions: number; rowsCompared: number; rowsCountedSource: number; rowsCountedTarget: number}
+  /** Of cutovers that were taken back, oldest first. */
+  earlierWindows: WriteDenyWindow[]
   window: WriteDenyWindow
   warnings: string[]
   settingsPutBack: string[]
@@ -115,6 +120,7 @@ export function freshState(): MigrationState {
     drained: new Map(),
     denySet: false,
     dupid: 0,
+    earlierWindows: [],
     paused: false,
     settingsPutBack: [],
     warnings: [],

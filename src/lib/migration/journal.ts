@@ -18,6 +18,7 @@ export type JournalRecord = {at: string; run: string} & (
   | {effect: Effect; kind: 'before'}
   | {kind: 'begin'; version: number; table: string; targetCluster: string; root?: string; denyMode: string}
   | {kind: 'end'; outcome: string}
+  | {kind: 'guard'; state: string; text: string}
   | {kind: 'word'}
   | {kind: 'phase'; phase: string; state: 'done' | 'failed' | 'started'}
 )

@@ -18,6 +18,15 @@ import type {MigrationResult} from './result.js'
 import {ResultBuilder} from './result-builder.js'
 import {boundedContext, cutover, phases, type RunOutcome, runPhases} from './runner.js'
 import {undo} from './undo.js'
+import {mayPass} from './wait.js'
+
+const DEFAULT_CUTOVER_ATTEMPTS = 3
+/** What another try may get over, besides servers in passing trouble. */
+const passing = ['cutover.bound', 'deny.not_proved', 'drain.limit', 'wait.limit']
+
+function worthAnotherTry(error: unknown, signal: AbortSignal): boolean {
+  return !signal.aborted && (isMigratorError(error, ...passing) || mayPass(error))
+}
 
 /** Moves a table, or says what moving it would do. See `Migrate`. */
 export const migrate: Migrate = async (request, world, hooks, {dryRun, signal}) => {
@@ -92,7 +101,7 @@ class Run {
     const position = locate(context)
     // A deny that an earlier run left behind is taken back first: whoever waits for writes waits no longer.
     if (position === 'denied') {
-      const undone = await undo(context, 'an earlier run left the table write-denied', this.forward.signal)
+      const undone = await undo(context, {reason: 'an earlier run left the table write-denied', signal: this.forward.signal})
       if (undone.state === 'denied') return this.end(context, 'write-denied', new MigratorError('undo.failed', undone.reason))
     }
 
@@ -100,9 +109,8 @@ class Run {
       const prepared = await runPhases(context, rest.filter(({id}) => !cutover.has(id) && id !== 'finish'))
       this.builder.addTimings(prepared.timings)
       if (prepared.error !== undefined) return this.stop(context, prepared)
-      const cut = await this.cutOver(context, rest.filter(({id}) => cutover.has(id)))
-      this.builder.addTimings(cut.timings)
-      if (cut.error !== undefined) return this.stop(context, cut)
+      const stopped = await this.cutOverWithRetries(context)
+      if (stopped) return stopped
     }
 
     const left = rest.filter(({id}) => id === 'finish' || (position === 'committed' && id === 'switch'))
@@ -110,6 +118,32 @@ class Run {
     this.builder.addTimings(finished.timings)
     if (finished.error !== undefined) return this.stop(context, finished)
     return this.end(context, context.state.handedOver ? 'handed-over' : 'migrated')
+  }
+
+  /**
+   * Tries the cutover; one that was taken back is tried again after the lag has fallen once more.
+   * @returns the result when the run ends here, undefined when the table was handed over
+   */
+  private async cutOverWithRetries(context: MigrationContext): Promise<MigrationResult | undefined> {
+    const attempts = this.request.cutoverAttempts ?? DEFAULT_CUTOVER_ATTEMPTS
+    for (let attempt = 1; ; attempt++) {
+      const cut = await this.cutOver(context, phases.filter(({id}) => cutover.has(id)))
+      this.builder.addTimings(cut.timings)
+      if (cut.error === undefined) return undefined
+      if (attempt >= attempts || !worthAnotherTry(cut.error, this.signal)) return this.stop(context, cut)
+      const undone = await undo(context, {reason: messageOf(cut.error), signal: this.forward.signal})
+      if (undone.state !== 'writable') return this.stop(context, cut)
+      context.emit({
+        code: 'cutover.again',
+        message: `cutover ${attempt} of ${attempts} was taken back (${messageOf(cut.error)}); writes are allowed, catching up again`,
+        type: 'warning',
+      })
+      context.state.earlierWindows.push(context.state.window)
+      context.state.window = {}
+      const caughtUp = await runPhases(context, phases.filter(({id}) => id === 'catch-up'))
+      this.builder.addTimings(caughtUp.timings)
+      if (caughtUp.error !== undefined) return this.stop(context, caughtUp)
+    }
   }
 
   /** Deny, drain and switch, with a signal that aborts early enough for the undo to fit into the bound. */
@@ -124,7 +158,7 @@ class Run {
 
   private async stop(context: MigrationContext, outcome: RunOutcome): Promise<MigrationResult> {
     const {error} = outcome
-    const undone = await undo(context, messageOf(error), this.forward.signal)
+    const undone = await undo(context, {reason: messageOf(error), signal: this.forward.signal})
     if (undone.state === 'switched') return this.end(context, 'switched-unfinished', error)
     if (undone.state === 'denied') return this.end(context, 'write-denied', new MigratorError('undo.failed', undone.reason, {cause: error}))
     if (isMigratorError(error, 'duplicate.primary_moved')) await this.dropTainted(context)
@@ -135,7 +169,7 @@ class Run {
   private async dropTainted(context: MigrationContext): Promise<void> {
     await context.effects.perform({dupid: context.state.dupid, kind: 'remove-duplication'}, this.forward.signal)
     context.state.dupid = 0
-    await undo(context, '', this.forward.signal)
+    await undo(context, {reason: '', signal: this.forward.signal})
   }
 
   private async end(context: MigrationContext, outcome: MigrationResult['outcome'], error?: unknown): Promise<MigrationResult> {

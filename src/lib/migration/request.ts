@@ -46,6 +46,8 @@ export interface MigrationRequest {
   afterDrain: 'ask' | 'keep' | 'lift'
   /** Metaproxies that must name the target before the switch counts as confirmed, `host:port`. */
   proxies: string[]
+  /** How often the cutover is tried before the run gives up, writes allowed; default 3. */
+  cutoverAttempts?: number
   denyMode: DenyMode
   limits: PhaseLimits
   /** Bound of the write-deny window, taking the deny back included. */

@@ -28,6 +28,7 @@ export class ResultBuilder {
     const next = nextOf(request, outcome, context)
     return {
       checks: [...this.checks],
+      earlierWindows: context?.state.earlierWindows ?? [],
       effects: this.effects,
       ...(next === undefined ? {} : {next}),
       outcome,

@@ -52,6 +52,8 @@ export interface MigrationResult {
   checks: CheckResult[]
   /** Ordered sentences: what a dry run would do, or what was done. */
   effects: string[]
+  /** Write-deny windows of cutovers that were taken back, oldest first. */
+  earlierWindows: WriteDenyWindow[]
   /** What stopped the run. */
   error?: {code: string; facts: Record<string, boolean | number | string | undefined>; message: string}
   /** The one next command or deed, when there is one. */

@@ -11,12 +11,11 @@ import {preflight} from './phases/preflight.js'
 import {switchOver} from './phases/switch.js'
 import {verify} from './phases/verify.js'
 import type {PhaseTiming} from './result.js'
-import {slowestInterval} from './settings.js'
+import {timersOf} from './timers.js'
 
 /** The eight phases, in their order. */
 export const phases: readonly Phase[] = [preflight, duplicate, catchUp, verify, deny, drain, switchOver, finish]
 
-const CONFIG_SYNC_MS = 30_000
 const UNDO_MARGIN_MS = 2000
 
 /** What came of running the phases. */
@@ -92,7 +91,7 @@ export const cutover: ReadonlySet<PhaseId> = new Set(['deny', 'drain', 'switch']
  */
 export function boundedContext(context: MigrationContext): {context: MigrationContext; dispose(): void} {
   const {clock, request, signal} = context
-  const undoMs = slowestInterval(context, 'config_sync_interval_ms', CONFIG_SYNC_MS) + UNDO_MARGIN_MS
+  const undoMs = timersOf(context.state).configSyncMs + UNDO_MARGIN_MS
   const limitMs = Math.max(1, request.maxWriteDenyMs - undoMs)
   const bound = deadline(
     clock,

@@ -1,6 +1,6 @@
 import {messageOf} from '../errors.js'
 import {MetaFunctionLevel} from '../rpc/structs/cluster.js'
-import {factsOf, type MigrationContext} from './context.js'
+import type {MigrationContext} from './context.js'
 import type {Effect} from './effects.js'
 import {mayPass} from './wait.js'
 
@@ -124,12 +124,4 @@ async function backEffect(context: MigrationContext, effect: Effect, signal: Abo
 function describeBack(effect: Effect): string {
   if (effect.kind === 'set-server-config') return `${effect.name} back to ${effect.before} on ${effect.server}`
   return effect.kind === 'set-meta-level' ? `meta level of the ${effect.side} back to ${effect.before}` : effect.kind
-}
-
-/** Longest of an interval over the servers that host the table, as Preflight read it. */
-export function slowestInterval(context: MigrationContext, name: string, fallbackMs: number): number {
-  const values = factsOf(context)
-    .source.servers.map(({config}) => Number(config.get(name)))
-    .filter((value) => Number.isFinite(value) && value > 0)
-  return values.length > 0 ? Math.max(...values) : fallbackMs
 }

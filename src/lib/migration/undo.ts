@@ -3,13 +3,21 @@ import {isMigratorError, messageOf, MigratorError} from '../errors.js'
 import {DuplicationStatus} from '../rpc/structs/duplication.js'
 import type {MigrationContext} from './context.js'
 import {proveEverywhere} from './proof/deny.js'
-import {putSettingsBack, slowestInterval} from './settings.js'
+import {putSettingsBack} from './settings.js'
+import {timersOf} from './timers.js'
 import {mayPass} from './wait.js'
 
-const CONFIG_SYNC_MS = 30_000
 const RETRY_MS = 2000
 /** The undo goes on beyond the bound; this only bounds a command that nobody stops. */
 const UNDO_LIMIT_MS = 15 * 60_000
+
+export interface UndoOptions {
+  /** How long to insist on each step; default 15 min. */
+  limitMs?: number
+  reason: string
+  /** Aborts only when the operator leaves at once. */
+  signal: AbortSignal
+}
 
 /** What the undo could make sure of. */
 export type UndoResult =
@@ -24,10 +32,10 @@ export type UndoResult =
  * Takes the write-deny back, and proves it. Keeps trying while metas cannot be reached.
  * Before it lifts anything after a doubtful switch it takes the commit away: it writes the node's old bytes at the version known,
  * so that a write still under way must fail (issue: the same rule serves every undo after a lost answer).
- * @param signal aborts only when the operator leaves at once
  */
-export async function undo(context: MigrationContext, reason: string, signal: AbortSignal): Promise<UndoResult> {
+export async function undo(context: MigrationContext, options: UndoOptions): Promise<UndoResult> {
   const {emit, state} = context
+  const {reason, signal} = options
   if (state.commit === 'done') return {state: 'switched'}
   if (!state.denySet) {
     await undoBeforeDeny(context, signal)
@@ -40,9 +48,9 @@ export async function undo(context: MigrationContext, reason: string, signal: Ab
     type: 'undo-started',
   })
   try {
-    if (state.commit === 'uncertain' && (await takeCommitAway(context, signal)) === 'switched') return {state: 'switched'}
-    await lift(context, signal)
-    await resumeShipping(context, signal)
+    if (state.commit === 'uncertain' && (await takeCommitAway(context, options)) === 'switched') return {state: 'switched'}
+    await lift(context, options)
+    await resumeShipping(context, options)
     emit({ok: true, sentence: 'every primary accepts writes again (proved by probe)', type: 'undo-finished'})
     return {state: 'writable'}
   } catch (error) {
@@ -52,7 +60,7 @@ export async function undo(context: MigrationContext, reason: string, signal: Ab
 }
 
 function liftMs(context: MigrationContext): number {
-  return slowestInterval(context, 'config_sync_interval_ms', CONFIG_SYNC_MS) + 1000
+  return timersOf(context.state).configSyncMs + 1000
 }
 
 /** Nothing was denied: without a duplication the settings are of no use either. */
@@ -63,9 +71,10 @@ async function undoBeforeDeny(context: MigrationContext, signal: AbortSignal): P
 }
 
 /** @returns `switched` when the node names the target after all */
-async function takeCommitAway(context: MigrationContext, signal: AbortSignal): Promise<'source' | 'switched'> {
+async function takeCommitAway(context: MigrationContext, options: UndoOptions): Promise<'source' | 'switched'> {
   const {request, state, store} = context
-  return insist(context, signal, 'looking whether the node was switched', async () => {
+  const {signal} = options
+  return insist(context, options, 'looking whether the node was switched', async () => {
     const node = await store!.read(request.table, signal)
     if (node.data.clusterName === request.targetCluster) {
       state.commit = 'done'
@@ -88,13 +97,14 @@ async function takeCommitAway(context: MigrationContext, signal: AbortSignal): P
   })
 }
 
-async function lift(context: MigrationContext, signal: AbortSignal): Promise<void> {
+async function lift(context: MigrationContext, options: UndoOptions): Promise<void> {
   const {client, clock, effects, emit, request, source, state} = context
-  await insist(context, signal, 'taking the write-deny back', () =>
+  const {signal} = options
+  await insist(context, options, 'taking the write-deny back', () =>
     effects.perform({before: null, kind: 'lift-deny'}, signal),
   )
   emit({sentence: 'the deny env is deleted; waiting for every server to hear of it', type: 'undo-progress'})
-  await insist(context, signal, 'proving that writes are allowed', () =>
+  await insist(context, options, 'proving that writes are allowed', () =>
     proveEverywhere({
       clock,
       cluster: source,
@@ -115,10 +125,11 @@ async function lift(context: MigrationContext, signal: AbortSignal): Promise<voi
 }
 
 /** Clients have not written to the target: the duplication may go on (product.md, lesson 14, forbids it only later). */
-async function resumeShipping(context: MigrationContext, signal: AbortSignal): Promise<void> {
+async function resumeShipping(context: MigrationContext, options: UndoOptions): Promise<void> {
   const {effects, request, source, state} = context
+  const {signal} = options
   if (!state.paused) return
-  await insist(context, signal, 'letting the duplication go on', async () => {
+  await insist(context, options, 'letting the duplication go on', async () => {
     const entries = await source.duplications(request.table, {signal})
     const entry = entries.find(({dupid}) => dupid === state.dupid)
     if (entry?.status !== DuplicationStatus.DS_PAUSE) return
@@ -130,7 +141,7 @@ async function resumeShipping(context: MigrationContext, signal: AbortSignal): P
 /** Tries until it works, the operator leaves, or the limit of all undoing is reached. */
 async function insist<T>(
   context: MigrationContext,
-  signal: AbortSignal,
+  {limitMs = UNDO_LIMIT_MS, signal}: UndoOptions,
   what: string,
   attempt: () => Promise<T>,
 ): Promise<T> {
@@ -143,7 +154,7 @@ async function insist<T>(
     } catch (error) {
       signal.throwIfAborted()
       const again = mayPass(error) || isMigratorError(error, 'deny.not_proved')
-      if (!again || clock.nowMs() - startMs > UNDO_LIMIT_MS) throw error
+      if (!again || clock.nowMs() - startMs > limitMs) throw error
       emit({
         code: 'undo.trouble',
         message: `ALARM: ${context.request.table} may still be write-denied; ${what}: ${messageOf(error)}; trying again`,

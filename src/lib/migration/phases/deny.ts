@@ -4,13 +4,12 @@ import {DENY_ENV} from '../effects-live.js'
 import type {Progress} from '../events.js'
 import {refuseForeignWrites} from '../foreign-writes.js'
 import {proveEverywhere, type Wanted} from '../proof/deny.js'
-import {slowestInterval} from '../settings.js'
+import {timersOf} from '../timers.js'
 import {requireFitTarget} from '../target-health.js'
 import {requireLog} from './catch-up.js'
 
-/** What the servers take at most to hear of an env, when they do not tell their interval (protocol.md §6.3). */
-const CONFIG_SYNC_MS = 30_000
 const PROOF_MARGIN_MS = 15_000
+const TARGET_PROBE_LIMIT_MS = 10_000
 
 /** Denies client writes on the source and proves it on every primary. From here on an undo must take it back. */
 export const deny: Phase = {
@@ -33,7 +32,23 @@ async function checkReadiness(context: MigrationContext): Promise<void> {
   await requireLog(context)
   await requireFitTarget(context)
   await refuseForeignWrites(context)
+  await requireWritableTarget(context)
   if (context.store) await requireSourceNode(context)
+}
+
+/** Clients will write there in a moment: every target primary must accept a (failing, storeless) atomic write now. */
+async function requireWritableTarget(context: MigrationContext): Promise<void> {
+  const {client, clock, request, signal, state, target} = context
+  await proveEverywhere({
+    clock,
+    cluster: target,
+    limitMs: TARGET_PROBE_LIMIT_MS,
+    pool: client.pool,
+    signal,
+    table: request.table,
+    wanted: 'writable',
+  })
+  state.targetAppId ??= (await target.table(request.table, {signal}))?.appId
 }
 
 /** The node must still name the source: its version now is what the switch compares with. */
@@ -82,7 +97,7 @@ async function proveDenied(context: MigrationContext, report: (progress: Progres
 export function proveDeny(context: MigrationContext, report: (progress: Progress) => void, silenceMs?: number) {
   const {client, clock, request, signal, source, state} = context
   const wanted: Wanted = request.denyMode === 'timeout' ? 'timeout-write' : 'reconfig-write'
-  const limitMs = request.limits.denyMs ?? slowestInterval(context, 'config_sync_interval_ms', CONFIG_SYNC_MS) + PROOF_MARGIN_MS
+  const limitMs = request.limits.denyMs ?? timersOf(context.state).configSyncMs + PROOF_MARGIN_MS
   return proveEverywhere({
     clock,
     cluster: source,

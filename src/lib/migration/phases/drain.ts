@@ -7,13 +7,12 @@ import type {Progress} from '../events.js'
 import {allowedEmptyWrites, type Fence, grownFences, readFences} from '../proof/fence.js'
 import {movedPrimaries, readPrimaries} from '../proof/primaries.js'
 import {notShipping, shortList} from '../proof/shipping.js'
-import {slowestInterval} from '../settings.js'
+import {timersOf} from '../timers.js'
 import {mayPass} from '../wait.js'
 import {requireLog, shippingOf} from './catch-up.js'
 import {proveDeny} from './deny.js'
 import {findEntry} from './duplicate.js'
 
-const GROUP_CHECK_MS = 10_000
 const POLL_MS = 200
 const SHORT_SILENCE_MS = 400
 /** The drain of 2.4/2.5 takes one to two group checks after the last write (measured.md §3), then some. */
@@ -50,7 +49,7 @@ class PrimaryMoved extends Error {
 
 async function waitUntilDrained(context: MigrationContext, report: (progress: Progress) => void): Promise<void> {
   const {clock, request, state} = context
-  const groupCheckMs = slowestInterval(context, 'group_check_interval_ms', GROUP_CHECK_MS)
+  const groupCheckMs = timersOf(context.state).groupCheckMs
   const limitMs = request.limits.drainMs ?? 2 * groupCheckMs + DRAIN_MARGIN_MS
   const startMs = clock.nowMs()
   for (;;) {

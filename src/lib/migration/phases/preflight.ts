@@ -4,6 +4,7 @@ import {factsOf, type MigrationContext, type Phase} from '../context.js'
 import type {CheckResult} from '../preflight/check.js'
 import {gatherFacts} from '../preflight/gather.js'
 import {runPreflight} from '../preflight/index.js'
+import {readTimers} from '../timers.js'
 
 /** Read-only: gathers the facts that every later phase stands on and judges them. */
 export const preflight: Phase = {
@@ -33,6 +34,7 @@ async function runChecks(context: MigrationContext): Promise<void> {
     ...(store ? {store} : {}),
   })
   state.facts = facts
+  state.timers = readTimers(facts)
   const results = await runPreflight(facts, (check) => context.emit({check, type: 'check'}))
   const stopping = results.filter(
     ({id, severity}) => severity === 'error' || (severity === 'confirm' && !request.accepted.includes(id)),

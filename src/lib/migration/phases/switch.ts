@@ -5,12 +5,11 @@ import {factsOf, type MigrationContext, type Phase} from '../context.js'
 import type {Progress} from '../events.js'
 import {proveEverywhere} from '../proof/deny.js'
 import {readPrimaries} from '../proof/primaries.js'
-import {slowestInterval} from '../settings.js'
+import {timersOf} from '../timers.js'
 import {requireFitTarget} from '../target-health.js'
 import {waitUntil} from '../wait.js'
 
 const CLOSED = 'reconfig*all'
-const CONFIG_SYNC_MS = 30_000
 const PROXY_POLL_MS = 100
 
 /** Errors after which the node was surely not written, and will not be. */
@@ -165,7 +164,7 @@ async function proveClosed(context: MigrationContext, report: (progress: Progres
   await proveEverywhere({
     clock,
     cluster: source,
-    limitMs: 2 * slowestInterval(context, 'config_sync_interval_ms', CONFIG_SYNC_MS) + 30_000,
+    limitMs: 2 * timersOf(context.state).configSyncMs + 30_000,
     onProgress: ({last, partitionCount, proved}) =>
       report({partitionCount, partitionsDone: proved, text: `${last} refuses reads and writes`}),
     pool: client.pool,

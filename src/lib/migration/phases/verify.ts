@@ -2,12 +2,11 @@ import {MigratorError} from '../../errors.js'
 import {factsOf, type MigrationContext, type Phase} from '../context.js'
 import type {Progress} from '../events.js'
 import type {VerifyMode} from '../request.js'
-import {slowestInterval} from '../settings.js'
+import {timersOf} from '../timers.js'
 import {ClusterRows} from '../verify/cluster-rows.js'
 import {shortestRereadLimitMs, verdictOf, type VerifyReport, verifyTable} from '../verify/index.js'
 import {shippingOf} from './catch-up.js'
 
-const GROUP_CHECK_MS = 10_000
 const PARALLEL_PARTITIONS = 4
 /** A mutation ships at the latest two group checks after it was written (measured.md §3), and some margin. */
 const SHIP_MARGIN_MS = 20_000
@@ -65,7 +64,7 @@ async function wait(context: MigrationContext, report: (progress: Progress) => v
     random,
     rereadLimitMs: Math.max(
       shortestRereadLimitMs,
-      2 * slowestInterval(context, 'group_check_interval_ms', GROUP_CHECK_MS) + SHIP_MARGIN_MS,
+      2 * timersOf(context.state).groupCheckMs + SHIP_MARGIN_MS,
     ),
     sampleRows: request.verifySampleRows,
     signal,

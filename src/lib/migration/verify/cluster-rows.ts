@@ -1,3 +1,4 @@
+import {setMaxListeners} from 'node:events'
 import {sleep} from '../../clock.js'
 import {isMigratorError, MigratorError} from '../../errors.js'
 import type {PegasusClient} from '../../pegasus/client.js'
@@ -37,19 +38,24 @@ export class ClusterRows implements RowSource {
   private reader: TableReader
   private refreshing: Promise<void> | undefined
 
+  private readonly signal: AbortSignal
+
   constructor(private readonly options: ClusterRowsOptions) {
+    // A signal of its own, because as many calls hang on it as rows are read at once.
+    this.signal = AbortSignal.any([options.signal])
+    setMaxListeners(0, this.signal)
     this.reader = this.readerOf(options.configuration)
   }
 
   async count(partition: number): Promise<number> {
-    const {signal} = this.options
+    const {signal} = this
     return this.bearing(partition, (primary) =>
       this.reader.countPartition(this.pid(partition), primary, {signal, timeoutMs: 30_000}),
     )
   }
 
   async get(partition: number, key: Buffer): Promise<Row | undefined> {
-    const {signal} = this.options
+    const {signal} = this
     return this.bearing(partition, async (primary) => {
       // A scan that begins there, because GET does not tell when the row expires.
       const rows = this.reader.scanPartition(this.pid(partition), primary, {batchSize: 1, signal, startKey: key})
@@ -64,7 +70,7 @@ export class ClusterRows implements RowSource {
   }
 
   async *scan(partition: number, {from, rowsWanted = mostRowsPerBatch, to}: KeyRange = {}): AsyncGenerator<Row[]> {
-    const {signal} = this.options
+    const {signal} = this
     const place = {batchSize: Math.min(rowsWanted, mostRowsPerBatch), signal, startInclusive: true, startKey: from}
     if (from?.length === 0) place.startKey = undefined
     const trouble: Trouble = {}
@@ -94,9 +100,9 @@ export class ClusterRows implements RowSource {
 
   /** Waits before the next attempt. @throws `error` when repeating does not help, verify.unreadable after 90 s */
   private async bear(partition: number, error: unknown, trouble: Trouble): Promise<void> {
-    const {client, name, signal, table} = this.options
+    const {client, name, table} = this.options
     const {clock} = client.env
-    signal.throwIfAborted()
+    this.signal.throwIfAborted()
     if (!isMigratorError(error) || !error.retrySafe) throw error
     trouble.sinceMs ??= clock.nowMs()
     if (clock.nowMs() - trouble.sinceMs >= patienceMs) {
@@ -108,7 +114,7 @@ export class ClusterRows implements RowSource {
       })
     }
 
-    await sleep(clock, retryIntervalMs, signal)
+    await sleep(clock, retryIntervalMs, this.signal)
     this.refreshing ??= this.refresh().finally(() => {
       this.refreshing = undefined
     })
@@ -143,11 +149,11 @@ export class ClusterRows implements RowSource {
   }
 
   private async refresh(): Promise<void> {
-    const {cluster, name, signal, table} = this.options
+    const {cluster, name, table} = this.options
     const {appId, partitionCount} = this.reader.configuration
     let configuration: TableConfiguration
     try {
-      configuration = await cluster.configuration(table, {signal})
+      configuration = await cluster.configuration(table, {signal: this.signal})
     } catch (error) {
       // Without a meta leader the old configuration is as good as any; whoever reads is patient, and says what fails.
       if (!mayPass(error)) throw error

@@ -1,4 +1,5 @@
-import {type Comparison, compareRange} from './compare.js'
+import {setMaxListeners} from 'node:events'
+import {type Comparison, compareRange, rowId} from './compare.js'
 import {countPartitions} from './count.js'
 import {judgeWith} from './judge.js'
 import {samplePartition} from './sample.js'
@@ -26,6 +27,8 @@ export async function verifyTable(options: VerifyOptions): Promise<VerifyReport>
   const tally = new Tally()
   if (options.mode === 'none') return tally.report('none')
   const abort = new AbortController()
+  // As many waits as rows are read at once.
+  setMaxListeners(0, abort.signal)
   const onAbort = () => abort.abort(options.signal.reason)
   options.signal.addEventListener('abort', onAbort, {once: true})
   if (options.signal.aborted) onAbort()
@@ -51,7 +54,9 @@ async function compareTable(options: VerifyOptions, tally: Tally, abort: AbortCo
     signal,
     tally,
   })
+  const recentRows = new Map([...(options.recentKeys ?? [])].map((row) => [rowId(row.partition, row.key), row]))
   const comparison: Comparison = {
+    apart: new Set(recentRows.keys()),
     judge,
     onError: (error) => abort.abort(error),
     onProgress,
@@ -62,7 +67,10 @@ async function compareTable(options: VerifyOptions, tally: Tally, abort: AbortCo
     tally,
     target,
   }
-  const scanning = comparePartitions(options, comparison).finally(() => {
+  const scanning = Promise.all([
+    addRecent([...recentRows.values()], comparison),
+    comparePartitions(options, comparison),
+  ]).finally(() => {
     if (tally.stopped === 'differences') pool.abandon()
     else pool.close()
   })
@@ -78,14 +86,16 @@ async function compareTable(options: VerifyOptions, tally: Tally, abort: AbortCo
   onProgress()
 }
 
+async function addRecent(rows: {key: Buffer; partition: number}[], {pool, tally}: Comparison): Promise<void> {
+  for (const {key, partition} of rows) {
+    tally.rowsCompared++
+    await pool.add(partition, key)
+  }
+}
+
 async function comparePartitions(options: VerifyOptions, c: Comparison): Promise<void> {
   const {mode, parallel, partitionCount, random} = options
   const {tally} = c
-  for (const {key, partition} of options.recentKeys ?? []) {
-    tally.rowsCompared++
-    await c.pool.add(partition, key)
-  }
-
   const partitions = mode === 'count' ? await unequalCounts(options, c) : Array.from({length: partitionCount}).keys()
   await eachInParallel(
     partitions,

@@ -1,8 +1,8 @@
 import {type Clock, sleep} from '../../clock.js'
 import type {Judge} from './judge.js'
-import {fingerprint} from './key-text.js'
+import {observe, type Observed} from './settling.js'
 import type {Tally} from './tally.js'
-import type {PartitionProgress, ReadProgress, Row, RowSource} from './types.js'
+import type {PartitionProgress, ReadProgress, RowSource} from './types.js'
 import {eachInParallel, untilAborted} from './waiting.js'
 
 /** Rounds are this far apart, and up to half as much again at random, so that no rhythm of a client's is hit. */
@@ -11,35 +11,15 @@ const roundIntervalMs = 1000
 /** More suspects than these make the scans wait; as many again are kept for the reconfirmation. */
 const mostOpenSuspects = 10_000
 
-/** Agreeing rounds after the target was proved to have caught up: see `settled`. */
-const roundsWhenQuiet = 2
-const roundsWhenBusy = 8
-const roundsWhenSeenChanging = 16
-
 /** A shorter limit would not leave room for the rounds that a busy partition needs. */
 export const shortestRereadLimitMs = 30_000
 
-/** The time during which neither side's row has changed. */
-interface Window {
-  /** Whether writes may have come and gone between two rounds without being seen. */
-  busy: boolean
-  /** Everything that was read of the source when the window began has a decree up to this one. */
-  fenceDecree?: number
-  lastCommittedDecree?: number
-  /** Rounds in which both sides read as before although the target had everything up to the fence. */
-  settledRounds: number
-  source: string
-  target: string
-}
-
-interface Suspect {
-  changedAtSource: boolean
+interface Suspect extends Observed {
   deadlineMs: number
   key: Buffer
   partition: number
   /** Whether its first time limit is over. */
   secondTime: boolean
-  window?: Window
 }
 
 export interface SuspectOptions {
@@ -181,35 +161,4 @@ export class SuspectPool {
   private async untilRoom(): Promise<void> {
     while (this.open.length >= mostOpenSuspects && !this.closed) await this.untilChanged()
   }
-}
-
-/** Takes a round's readings into the suspect's window. @returns whether the difference is there for good */
-function observe(suspect: Suspect, source?: Row, target?: Row, progress?: PartitionProgress): boolean {
-  const [sourcePrint, targetPrint] = [fingerprint(source), fingerprint(target)]
-  const {window} = suspect
-  if (!window || window.source !== sourcePrint || window.target !== targetPrint) {
-    if (window && window.source !== sourcePrint) suspect.changedAtSource = true
-    const lastCommittedDecree = progress?.committedDecree
-    suspect.window = {busy: false, lastCommittedDecree, settledRounds: 0, source: sourcePrint, target: targetPrint}
-    return false
-  }
-
-  if (!progress) return false
-  // The progress was read after the window's first reading of the source, and before this round's readings.
-  window.fenceDecree ??= progress.committedDecree
-  if (progress.committedDecree - (window.lastCommittedDecree ?? -Infinity) > 1) window.busy = true
-  window.lastCommittedDecree = progress.committedDecree
-  // A new primary ships again from what meta has stored, so what was shipped may be taken back for a while.
-  window.settledRounds = progress.shippedDecree >= window.fenceDecree ? window.settledRounds + 1 : 0
-  return window.settledRounds >= settled(suspect, window)
-}
-
-/**
- * How many agreeing rounds prove a difference. A key that is put and removed in turn can read the same at the source
- * in two rounds, and old at the target, although it was written in between. That takes two decrees, so where the
- * partition's decree moved by one at most the rows really stood still; elsewhere chance must be ruled out.
- */
-function settled(suspect: Suspect, window: Window): number {
-  if (suspect.changedAtSource) return roundsWhenSeenChanging
-  return window.busy ? roundsWhenBusy : roundsWhenQuiet
 }

@@ -1,0 +1,103 @@
+import {type Clock, sleep, type Timer} from '../../clock.js'
+import {messageOf, MigratorError} from '../../errors.js'
+import type {UnstampedEvent} from '../events.js'
+import type {GuardChannel} from './channel.js'
+
+const BEAT_MS = 1000
+const READY_LIMIT_MS = 10_000
+const READY_POLL_MS = 50
+
+/** The driver's side of a guard that watches its cutover. */
+export interface GuardHandle {
+  /** @throws MigratorError `guard.acted` when the guard has taken the cutover over */
+  assertMine(): Promise<void>
+  /** Takes the right to decide for the operator's word. @throws MigratorError `guard.acted` */
+  claimWord(): Promise<void>
+  /** Sends the guard away: the deny is lifted and proved, or the table was handed over. */
+  dismiss(): Promise<void>
+}
+
+/**
+ * Beats until it is dismissed, and waits until the guard says that it watches.
+ * @param launch starts the guard, which then reads the channel
+ * @throws MigratorError `guard.not_started`
+ */
+export async function startGuard(
+  channel: GuardChannel,
+  clock: Clock,
+  emit: (event: UnstampedEvent) => void,
+  launch: () => Promise<void>,
+): Promise<GuardHandle> {
+  await channel.clear()
+  const beater = new Beater(channel, clock, emit)
+  await beater.beat()
+  await launch()
+  const startMs = clock.nowMs()
+  while ((await channel.readStatus())?.state !== 'watching') {
+    if (clock.nowMs() - startMs > READY_LIMIT_MS) {
+      await beater.stop()
+      throw new MigratorError('guard.not_started', 'the guard process did not begin to watch within 10 s', {
+        next: 'Look whether this machine can start another process, or run without it: --no-guard.',
+      })
+    }
+
+    await sleep(clock, READY_POLL_MS)
+  }
+
+  return new DriverSide(channel, beater)
+}
+
+class Beater {
+  private count = 0
+  private stopped = false
+  private timer: Timer | undefined
+
+  constructor(
+    private readonly channel: GuardChannel,
+    private readonly clock: Clock,
+    private readonly emit: (event: UnstampedEvent) => void,
+  ) {}
+
+  async beat(): Promise<void> {
+    try {
+      await this.channel.beat(++this.count, 'armed')
+    } catch (error) {
+      this.emit({code: 'guard.beat_failed', message: `the guard cannot hear this run: ${messageOf(error)}`, type: 'warning'})
+    }
+
+    if (!this.stopped) this.timer = this.clock.setTimer(BEAT_MS, () => void this.beat())
+  }
+
+  async stop(): Promise<void> {
+    this.stopped = true
+    this.timer?.cancel()
+    await this.channel.beat(++this.count, 'dismissed')
+  }
+}
+
+class DriverSide implements GuardHandle {
+  constructor(
+    private readonly channel: GuardChannel,
+    private readonly beater: Beater,
+  ) {}
+
+  async assertMine(): Promise<void> {
+    if ((await this.channel.claimant()) === 'guard') throw acted()
+  }
+
+  async claimWord(): Promise<void> {
+    if (!(await this.channel.claim('word'))) throw acted()
+  }
+
+  dismiss(): Promise<void> {
+    return this.beater.stop()
+  }
+}
+
+function acted(): MigratorError {
+  return new MigratorError(
+    'guard.acted',
+    'the guard heard nothing from this run for a while and has taken the write-deny back',
+    {next: 'Writes are allowed on the source. Running the same command again goes on from here.'},
+  )
+}

@@ -1,0 +1,32 @@
+import type {MigrationState} from './context.js'
+import type {PreflightFacts} from './preflight/check.js'
+
+/** The source servers' own timers, the slowest of those that host the table; ms. */
+export interface ServerTimers {
+  /** How long an env may take to reach a server (protocol.md §6.3). */
+  configSyncMs: number
+  /** How often an idle primary makes an empty write (protocol.md §4.2). */
+  groupCheckMs: number
+}
+
+/** The defaults of the code (protocol.md §12), where a server does not tell. */
+const defaults: ServerTimers = {configSyncMs: 30_000, groupCheckMs: 10_000}
+
+export function timersOf(state: Pick<MigrationState, 'timers'>): ServerTimers {
+  return state.timers ?? defaults
+}
+
+/** What Preflight read from the servers. */
+export function readTimers(facts: PreflightFacts): ServerTimers {
+  const slowest = (name: string, fallbackMs: number) => {
+    const values = facts.source.servers
+      .map(({config}) => Number(config.get(name)))
+      .filter((value) => Number.isFinite(value) && value > 0)
+    return values.length > 0 ? Math.max(...values) : fallbackMs
+  }
+
+  return {
+    configSyncMs: slowest('config_sync_interval_ms', defaults.configSyncMs),
+    groupCheckMs: slowest('group_check_interval_ms', defaults.groupCheckMs),
+  }
+}
