@@ -1,0 +1,120 @@
+import type {Duplex} from 'node:stream'
+
+import {type Clock, deadline} from '../../src/lib/clock.js'
+import type {Call} from '../../src/lib/rpc/calls.js'
+import type {Gpid} from '../../src/lib/rpc/custom-types.js'
+import {decodeResponse, decodeResult, encodeRequest, responseLength} from '../../src/lib/rpc/frame.js'
+import type {Transport} from '../../src/lib/rpc/transport.js'
+
+const MAX_RESPONSE_BYTES = 256 << 20
+
+export interface PeerCallOptions {
+  partitionHash?: bigint
+  pid?: Gpid
+  timeoutMs: number
+}
+
+interface Waiting {
+  fail: (error: Error) => void
+  finish: (bytes: Buffer) => void
+}
+
+interface Link {
+  stream: Duplex
+  waiting: Map<number, Waiting>
+}
+
+/** How a server calls other servers: one connection per address, calls side by side on it. */
+export class PeerClient {
+  private readonly links = new Map<string, Promise<Link>>()
+  private seqid = 0
+
+  constructor(
+    private readonly transport: Transport,
+    private readonly clock: Clock,
+  ) {}
+
+  /**
+   * @returns the result of a call that the server ran
+   * @throws Error with the RPC-level error's name, `ERR_TIMEOUT` or `ERR_NETWORK_FAILURE` as its message
+   */
+  async call<Q, S>(address: string, call: Call<Q, S>, request: Q, options: PeerCallOptions): Promise<S> {
+    const limit = deadline(this.clock, options.timeoutMs, () => new Error('ERR_TIMEOUT'))
+    const aborted = new Promise<never>((_, reject) => {
+      limit.signal.addEventListener('abort', () => reject(limit.signal.reason), {once: true})
+    })
+    aborted.catch(() => {})
+    try {
+      const link = await Promise.race([this.link(address, limit.signal), aborted])
+      const seqid = ++this.seqid
+      const response = new Promise<Buffer>((finish, fail) => {
+        link.waiting.set(seqid, {fail, finish})
+      })
+      response.catch(() => {})
+      const pid = options.pid ?? {appId: 0, partitionIndex: 0}
+      const head = {
+        clientTimeoutMs: options.timeoutMs,
+        isBackupRequest: false,
+        name: call.name,
+        partitionHash: options.partitionHash ?? 0n,
+        pid,
+        seqid,
+      }
+      link.stream.write(encodeRequest(head, call.request, request))
+      const decoded = decodeResponse(await Promise.race([response, aborted]).finally(() => link.waiting.delete(seqid)))
+      if (decoded.error !== 'ERR_OK') throw new Error(decoded.error)
+      return decodeResult(call.response, decoded.result)
+    } finally {
+      limit.dispose()
+    }
+  }
+
+  close(): void {
+    for (const link of this.links.values()) {
+      link.then(
+        ({stream}) => stream.destroy(),
+        () => {},
+      )
+    }
+
+    this.links.clear()
+  }
+
+  private link(address: string, signal: AbortSignal): Promise<Link> {
+    const known = this.links.get(address)
+    if (known) return known
+    const opening = this.open(address, signal)
+    this.links.set(address, opening)
+    // Forgotten when it failed or was cut, unless another took its place meanwhile.
+    const forget = () => {
+      if (this.links.get(address) === opening) this.links.delete(address)
+    }
+
+    opening.then((link) => link.stream.once('close', forget), forget)
+    return opening
+  }
+
+  private async open(address: string, signal: AbortSignal): Promise<Link> {
+    const stream = await this.transport.connect(address, signal).catch(() => {
+      throw new Error('ERR_NETWORK_FAILURE')
+    })
+    const link: Link = {stream, waiting: new Map()}
+    let bytes: Buffer = Buffer.alloc(0)
+    stream.on('data', (chunk: Buffer) => {
+      bytes = bytes.length === 0 ? chunk : Buffer.concat([bytes, chunk])
+      for (;;) {
+        const length = responseLength(bytes, MAX_RESPONSE_BYTES)
+        if (length === undefined || bytes.length < length) return
+        const response = bytes.subarray(0, length)
+        bytes = bytes.subarray(length)
+        link.waiting.get(decodeResponse(response).seqid)?.finish(response)
+      }
+    })
+    stream.on('error', () => stream.destroy())
+    stream.on('close', () => {
+      for (const waiting of link.waiting.values()) waiting.fail(new Error('ERR_NETWORK_FAILURE'))
+      link.waiting.clear()
+    })
+    return link
+  }
+}

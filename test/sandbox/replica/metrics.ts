@@ -1,0 +1,78 @@
+import type {SimulatedProcess} from '../process.js'
+import type {HttpReply, HttpRequest} from '../http.js'
+import {gpidText} from './gate.js'
+import type {Replica} from './replica.js'
+import {ReplicaServer} from './server.js'
+
+/* `/metrics` of master (protocol.md §4.8, golden http-master.jsonl). */
+
+interface Entity {
+  attributes: Record<string, string>
+  id: string
+  metrics: {name: string; value: number}[]
+  type: string
+}
+
+const KNOWN_ARGS = new Set(['attributes', 'detail', 'ids', 'metrics', 'types', 'with_metric_fields'])
+
+function pretty(status: 200 | 400, value: unknown): HttpReply {
+  return {body: JSON.stringify(value, null, 4), status}
+}
+
+export function metricsHttp(server: SimulatedProcess, {args}: HttpRequest): HttpReply {
+  for (const [name, value] of args) {
+    if (!KNOWN_ARGS.has(name)) return pretty(400, {error_message: `unknown field ${name}=${value}`})
+  }
+
+  const list = (name: string) => (args.get(name) ?? '').split(',').filter((v) => v !== '')
+  const attributes = list('attributes')
+  if (attributes.length % 2 === 1) {
+    const message =
+      'the number of arguments for attributes should be even, since each attribute name always pairs with a value'
+    return pretty(400, {error_message: message})
+  }
+
+  // One pair that matches is enough (protocol.md §4.8).
+  const pairs = attributes.flatMap((name, i) => (i % 2 === 0 ? [[name, attributes[i + 1]!] as const] : []))
+  const wanted = (values: string[], value: string) => values.length === 0 || values.includes(value)
+  const replicas = server instanceof ReplicaServer ? server.replicas.map((r) => replicaEntity(r)) : []
+  const entities = [serverEntity(), ...replicas]
+    .filter((e) => wanted(list('types'), e.type) && wanted(list('ids'), e.id))
+    .filter((e) => pairs.length === 0 || pairs.some(([name, value]) => e.attributes[name] === value))
+    .map((e) => ({...e, metrics: e.metrics.filter((m) => wanted(list('metrics'), m.name))}))
+    .filter((e) => e.metrics.length > 0)
+  return pretty(200, {
+    cluster: server.cluster.name,
+    role: server instanceof ReplicaServer ? 'replica' : 'meta',
+    host: 'localhost',
+    port: Number(server.address.split(':')[1]),
+    timestamp_ns: server.wallNow * 1_000_000,
+    entities,
+  })
+}
+
+function serverEntity(): Entity {
+  return {attributes: {}, id: 'server', metrics: [{name: 'network_server_sessions', value: 1}], type: 'server'}
+}
+
+function replicaEntity(replica: Replica): Entity {
+  const metrics = [
+    {name: 'dup_pending_mutations', value: 0},
+    {name: 'dup_rejected_non_idempotent_write_requests', value: 0},
+  ]
+  for (const duplicator of replica.duplicators.values()) {
+    metrics[0]!.value += duplicator.notDuplicated
+    metrics.push(
+      {name: 'dup_confirmed_mutations', value: Math.max(0, duplicator.confirmed)},
+      {name: 'dup_log_file_load_failed_count', value: 0},
+      {name: 'dup_log_read_mutations', value: duplicator.readMutations},
+      {name: 'dup_recent_lost_mutations', value: 0},
+      {name: 'dup_shipped_bytes', value: duplicator.shipping.figures.bytes},
+      {name: 'dup_shipped_failed_requests', value: duplicator.shipping.figures.failed},
+      {name: 'dup_shipped_successful_requests', value: duplicator.shipping.figures.shipped},
+    )
+  }
+
+  const attributes = {partition_id: String(replica.pid.partitionIndex), table_id: String(replica.pid.appId)}
+  return {attributes, id: `replica@${gpidText(replica)}`, metrics, type: 'replica'}
+}

@@ -1,0 +1,130 @@
+import type {Clock, Timer} from '../../src/lib/clock.js'
+
+interface Pending {
+  atMs: number
+  callback: () => void
+  cancelled: boolean
+  order: number
+}
+
+/**
+ * Time that passes only when it is told to. Timers fire in order of time, then of creation; between two of them
+ * everything that the first one set in motion (promises, in-memory streams) comes to rest. So a run is fast and
+ * repeats exactly, as long as nothing in it does real input or output.
+ */
+export class VirtualClock implements Clock {
+  private heap: Pending[] = []
+  private now = 0
+  private order = 0
+
+  constructor(private readonly startWallMs = 1_767_225_600_000) {}
+
+  nowMs(): number {
+    return this.now
+  }
+
+  wallMs(): number {
+    return Math.round(this.startWallMs + this.now)
+  }
+
+  setTimer(delayMs: number, callback: () => void): Timer {
+    const pending: Pending = {
+      atMs: this.now + Math.max(0, delayMs),
+      callback,
+      cancelled: false,
+      order: this.order++,
+    }
+    this.push(pending)
+    return {
+      cancel() {
+        pending.cancelled = true
+      },
+    }
+  }
+
+  /** Lets `ms` pass. */
+  async advance(ms: number): Promise<void> {
+    const untilMs = this.now + ms
+    await settle()
+    for (let next = this.next(); next && next.atMs <= untilMs; next = this.next()) await this.fire(next)
+    this.now = untilMs
+    await settle()
+  }
+
+  /**
+   * Lets time pass until `promise` is settled.
+   * @throws what it rejects with, or an Error when `limitMs` pass or no timer is left while it is pending
+   */
+  async run<T>(promise: Promise<T>, limitMs = 24 * 3_600_000): Promise<T> {
+    const untilMs = this.now + limitMs
+    let settled = false
+    const watched = promise.finally(() => {
+      settled = true
+    })
+    watched.catch(() => {})
+    await settle()
+    while (!settled) {
+      const next = this.next()
+      if (!next) throw new Error('nothing left to happen, and the promise is still pending')
+      if (next.atMs > untilMs) throw new Error(`still pending after ${limitMs} virtual ms`)
+      await this.fire(next)
+    }
+
+    return watched
+  }
+
+  private async fire(pending: Pending): Promise<void> {
+    this.pop()
+    this.now = Math.max(this.now, pending.atMs)
+    pending.callback()
+    await settle()
+  }
+
+  private next(): Pending | undefined {
+    while (this.heap[0]?.cancelled) this.pop()
+    return this.heap[0]
+  }
+
+  private push(pending: Pending): void {
+    const heap = this.heap
+    let i = heap.push(pending) - 1
+    while (i > 0) {
+      const parent = (i - 1) >> 1
+      if (!before(pending, heap[parent]!)) break
+      heap[i] = heap[parent]!
+      i = parent
+    }
+
+    heap[i] = pending
+  }
+
+  private pop(): void {
+    const heap = this.heap
+    const last = heap.pop()
+    if (last === undefined || heap.length === 0) return
+    let i = 0
+    for (;;) {
+      let child = 2 * i + 1
+      if (child >= heap.length) break
+      if (child + 1 < heap.length && before(heap[child + 1]!, heap[child]!)) child++
+      if (!before(heap[child]!, last)) break
+      heap[i] = heap[child]!
+      i = child
+    }
+
+    heap[i] = last
+  }
+}
+
+function before(a: Pending, b: Pending): boolean {
+  return a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order)
+}
+
+/** A turn of the event loop runs every promise and next-tick there is; two, for what waits for a turn itself. */
+async function settle(): Promise<void> {
+  for (let turn = 0; turn < 2; turn++) {
+    await new Promise<void>((resolve) => {
+      setImmediate(resolve)
+    })
+  }
+}
