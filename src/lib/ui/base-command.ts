@@ -1,0 +1,47 @@
+import {Command, Errors} from '@oclif/core'
+import {isMigratorError, messageOf, MigratorError} from '../errors.js'
+import {ExitCode} from '../exit-codes.js'
+import {printableLines} from './text.js'
+
+/** What `--json` prints when there is no result: the command could not even begin, or broke. */
+export interface ErrorDocument {
+  error: {code: string; exit: number; facts: Record<string, boolean | number | string | undefined>; message: string}
+  schema: 1
+}
+
+type OclifError = Error & {oclif?: {exit?: number}}
+
+/** oclif wraps what a flag's parser throws into lines of its own. */
+function unwrap(message: string): string {
+  return message.replace(/^Parsing (--\S+) \n\t/, '$1: ').replace(/\n?See more help with --help$/, '')
+}
+
+function exitOf(error: Error): number {
+  if (isMigratorError(error)) return error.exitCode
+  return (error as OclifError).oclif?.exit ?? ExitCode.failed
+}
+
+/** Gives every failure the same exit code in text and in JSON, and escapes what servers and users have said. */
+export abstract class BaseCommand extends Command {
+  protected override async catch(error: Error): Promise<void> {
+    process.exitCode = exitOf(error)
+    if (this.jsonEnabled() || !isMigratorError(error)) return super.catch(error)
+    const {code, facts, next} = error
+    const known = Object.entries(facts).filter(([, value]) => value !== undefined)
+    const text = [unwrap(error.message), ...known.map(([key, value]) => `  ${key}: ${String(value)}`)].join('\n')
+    const shown = new Errors.CLIError(printableLines(text).join('\n'), {
+      code,
+      exit: exitOf(error),
+      ...(next ? {suggestions: [printableLines(next).join('\n')]} : {}),
+    })
+    return super.catch(shown)
+  }
+
+  protected override toErrorJson(thrown: unknown): ErrorDocument {
+    const error = thrown instanceof Error ? thrown : new Error(messageOf(thrown))
+    const ours = error instanceof MigratorError ? error : undefined
+    const exit = exitOf(error)
+    const code = ours?.code ?? (exit === ExitCode.usage ? 'usage' : 'internal')
+    return {error: {code, exit, facts: ours?.facts ?? {}, message: unwrap(error.message)}, schema: 1}
+  }
+}

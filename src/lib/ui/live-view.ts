@@ -1,0 +1,53 @@
+import type {MigrationEvent, Progress} from '../migration/events.js'
+import {formatCount, formatDuration, plural, printable} from './text.js'
+
+/** How long nothing may be heard before the screen says so. */
+const SILENCE_MS = 10_000
+
+/** The figures of a wait in one line; empty when there are none. */
+export function figures(progress: Progress): string {
+  const parts: string[] = []
+  const {etaMs, lagMutations, partitionCount, partitionsDone} = progress
+  if (partitionCount !== undefined)
+    parts.push(`partitions ${formatCount(partitionsDone ?? 0)}/${formatCount(partitionCount)}`)
+  if (lagMutations !== undefined) parts.push(`lag ${plural(lagMutations, 'mutation')}`)
+  if (etaMs !== undefined) parts.push(`about ${formatDuration(etaMs)} to go`)
+  return parts.join(', ')
+}
+
+/** What stands under the phase that is running. */
+export class LiveView {
+  private effect: string | undefined
+  private heardAtMs: number | undefined
+  private notices: string[] = []
+  private progress: Progress | undefined
+
+  notice(text: string): void {
+    this.notices.push(text)
+  }
+
+  onEvent(event: MigrationEvent): void {
+    this.heardAtMs = event.atMs
+    if (event.type === 'phase-started' || event.type === 'undo-started') {
+      this.effect = undefined
+      this.progress = undefined
+    }
+
+    if (event.type === 'progress') this.progress = event.progress
+    if (event.type === 'warning') this.notices.push(`warning: ${event.message}`)
+    if (event.type === 'effect') this.effect = event.state === 'failed' ? `failed: ${event.sentence}` : event.sentence
+  }
+
+  /** The lines, escaped; `nowMs` is the wall clock, `deniedSinceMs` DenyWatch's. */
+  lines(nowMs: number, deniedSinceMs?: number): string[] {
+    const lines: string[] = []
+    if (deniedSinceMs !== undefined) lines.push(`WRITES DENIED for ${formatDuration(nowMs - deniedSinceMs)}`)
+    if (this.progress) lines.push(this.progress.text, figures(this.progress))
+    if (this.progress?.worst) lines.push(`worst: ${this.progress.worst}`)
+    if (this.effect) lines.push(this.effect)
+    lines.push(...this.notices.slice(-3))
+    const silentMs = nowMs - (this.heardAtMs ?? nowMs)
+    if (silentMs >= SILENCE_MS) lines.push(`nothing new for ${formatDuration(silentMs)}`)
+    return lines.filter((line) => line !== '').map((line) => printable(line))
+  }
+}

@@ -1,0 +1,48 @@
+import type {MigrationRequest} from '../migration/request.js'
+import {type limitFlags, toLimits} from './flags.js'
+import {parseAddresses, parseCheckIds, parseRoot} from './parse.js'
+import {parseZooKeeperAuth} from '../metaproxy/zookeeper-options.js'
+
+/** What the flags of `table:migrate` come to. Lists are not taken apart yet. */
+export type MigrateFlags = {
+  accept?: string | string[]
+  'after-drain': MigrationRequest['afterDrain']
+  cluster: string
+  'deny-mode': MigrationRequest['denyMode']
+  'max-write-deny': number
+  meta: string
+  node?: string
+  proxy?: string | string[]
+  root?: string
+  'source-meta': string
+  table: string
+  threshold: number
+  verify: MigrationRequest['verify']
+  'verify-rows': number
+} & {[K in keyof typeof limitFlags]?: number}
+
+/** A flag that may be given several times is one string when it comes from the environment. */
+const several = (value: string | string[] | undefined): string[] => [value ?? []].flat()
+
+/** @param zooKeeperAuth the value of PEGASUS_ZK_AUTH */
+export function toRequest(flags: MigrateFlags, zooKeeperAuth: string | undefined): MigrationRequest {
+  if (zooKeeperAuth) parseZooKeeperAuth(zooKeeperAuth)
+  return {
+    accepted: several(flags.accept).flatMap((ids) => parseCheckIds(ids)),
+    afterDrain: flags['after-drain'],
+    denyMode: flags['deny-mode'],
+    limits: toLimits(flags),
+    maxWriteDenyMs: flags['max-write-deny'],
+    ...(flags.root === undefined
+      ? {}
+      : {metaproxy: {auth: zooKeeperAuth, hosts: flags.node ?? '', root: parseRoot(flags.root)}}),
+    proxies: [...new Set(several(flags.proxy).flatMap((list) => parseAddresses(list)))],
+    sourceMetas: parseAddresses(flags['source-meta']),
+    table: flags.table,
+    targetCluster: flags.cluster,
+    targetMetas: parseAddresses(flags.meta),
+    thresholdMutations: flags.threshold,
+    verify: flags.verify,
+    verifySampleRows: flags['verify-rows'],
+  }
+}

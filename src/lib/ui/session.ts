@@ -1,0 +1,228 @@
+import {writeSync} from 'node:fs'
+import {messageOf, MigratorError} from '../errors.js'
+import {ExitCode} from '../exit-codes.js'
+import type {MigrateHooks, Migrate, MigrationWorld} from '../migration/index.js'
+import type {MigrationRequest} from '../migration/request.js'
+import type {MigrationResult} from '../migration/result.js'
+import {checkLines} from './checks.js'
+import {DenyWatch} from './deny-watch.js'
+import {ListRenderer} from './list-renderer.js'
+import {outliveTerminal} from './lost-terminal.js'
+import {exitCodeOf, type StopSignal} from './outcome.js'
+import {PlainRenderer} from './plain-renderer.js'
+import {acceptChecks, askMoved, confirmTable, findTerminal, PromptClosed, type Terminal} from './prompts.js'
+import {chooseRenderer, type Renderer, type RendererKind, SilentRenderer} from './renderer.js'
+import {SignalWatch} from './signals.js'
+import {planLines, summaryLines} from './summary.js'
+import {formatTimeOfDay, paragraph} from './text.js'
+import {withZooKeeperHosts} from './zookeeper-hosts.js'
+
+export interface SessionOptions {
+  /** The command line that was given, quoted for a shell. */
+  commandLine: string
+  dryRun: boolean
+  json: boolean
+  request: MigrationRequest
+  world: MigrationWorld
+  yes: boolean
+}
+
+/** One run of `table:migrate` in front of a person or a log: shows it, asks, and hears signals. */
+export class Session {
+  private readonly denyWatch = new DenyWatch()
+  private drawingError: unknown
+  private readonly kind: RendererKind
+  private renderer: Renderer
+  private readonly signals: SignalWatch
+  private readonly terminal: Terminal | undefined
+
+  /** @throws MigratorError `ui.no_terminal` when somebody would have to be asked and nobody can be */
+  constructor(
+    private readonly migrate: Migrate,
+    private readonly options: SessionOptions,
+  ) {
+    this.kind = chooseRenderer({env: process.env, json: options.json, stdout: process.stdout})
+    this.terminal = options.json ? undefined : findTerminal(process)
+    if (!this.terminal) this.requireNoQuestions()
+    this.renderer = this.newRenderer()
+    this.signals = new SignalWatch(process, {
+      // eslint-disable-next-line n/no-process-exit, unicorn/no-process-exit -- the second signal asks for just that
+      exit: (code) => process.exit(code),
+      onCrash: (error) => this.renderer.notice(`an error that nobody caught, stopping: ${messageOf(error)}`),
+      onFirst: (signal) =>
+        this.renderer.notice(`${signal}: stopping; what can be taken back is taken back. A second one leaves at once.`),
+      onSecond: (signal) => this.leave(signal),
+      onSuspend: () =>
+        this.renderer.notice(
+          'Ctrl-Z is not obeyed: a stopped process could not allow writes again. Ctrl-C stops the run.',
+        ),
+    })
+  }
+
+  async run(): Promise<{exitCode: ExitCode; result: MigrationResult}> {
+    const restore = outliveTerminal([process.stdout, process.stderr])
+    try {
+      const result = await this.runUntilAccepted()
+      const exitCode = exitCodeOf(result, this.signals.first)
+      const lines = summaryLines(result, this.options.commandLine, this.width)
+      this.say(
+        this.kind === 'list' ? ['', ...lines] : lines,
+        exitCode === ExitCode.ok ? process.stdout : process.stderr,
+      )
+      if (this.drawingError !== undefined)
+        process.stderr.write(`The display broke on the way: ${messageOf(this.drawingError)}\n`)
+      return {exitCode, result}
+    } finally {
+      this.signals.dispose()
+      restore()
+    }
+  }
+
+  /** Runs again, from Preflight on, when the operator accepts what Preflight wanted to have confirmed. */
+  private async runUntilAccepted(): Promise<MigrationResult> {
+    const accepted = [...this.options.request.accepted]
+    for (;;) {
+      const result = await this.attempt({...this.options.request, accepted})
+      const open = this.toAccept(result, accepted)
+      if (!this.terminal || open.length === 0) return result
+      this.say(checkLines(result.checks, this.width))
+      if (!(await this.asked((terminal) => acceptChecks(terminal, open, this.signals.controller.signal), false)))
+        return result
+      accepted.push(...open.map(({id}) => id))
+      this.renderer = this.newRenderer()
+    }
+  }
+
+  private async attempt(request: MigrationRequest): Promise<MigrationResult> {
+    const {dryRun, world} = this.options
+    const hooks: MigrateHooks = {
+      askMoved: (signal) => this.askMoved(signal),
+      confirm: (plan) => this.confirm(plan),
+      emit: (event) => {
+        this.denyWatch.onEvent(event)
+        try {
+          this.renderer.onEvent(event)
+        } catch (error) {
+          // A migration goes on without its display; it is told at the end.
+          this.drawingError ??= error
+        }
+      },
+    }
+    let result: MigrationResult | undefined
+    this.renderer.start()
+    try {
+      const {signal} = this.signals.controller
+      result = await this.migrate(await withZooKeeperHosts(request, world, signal), world, hooks, {dryRun, signal})
+      return result
+    } catch (error) {
+      if (this.denyWatch.deniedSinceMs === undefined) throw error
+      throw new MigratorError('ui.broken', `${messageOf(error)}. ${this.leftBehind()}`, {
+        cause: error,
+        exitCode: ExitCode.needsOperator,
+        next: this.options.commandLine,
+      })
+    } finally {
+      await this.renderer.stop(result)
+    }
+  }
+
+  private toAccept(result: MigrationResult, accepted: string[]) {
+    if (this.options.dryRun || result.error?.code !== 'preflight.refused') return []
+    if (result.checks.some(({severity}) => severity === 'error')) return []
+    return result.checks.filter(({id, severity}) => severity === 'confirm' && !accepted.includes(id))
+  }
+
+  private confirm({effects, result}: {effects: string[]; result: MigrationResult}): Promise<boolean> {
+    const {source, table, target} = result
+    return this.renderer.pause(async () => {
+      // Lines of a log have told the findings already.
+      if (this.kind === 'list') this.say(['', ...checkLines(result.checks, this.width), ''])
+      if (this.options.yes) return true
+      this.say(['It will do this, in this order:', ...planLines(effects, this.width), ''])
+      const names = {source: source.cluster, table, target: target.cluster}
+      return this.asked((terminal) => confirmTable(terminal, names, this.signals.controller.signal), false)
+    })
+  }
+
+  private askMoved(signal: AbortSignal): Promise<'abort' | 'moved'> {
+    const {maxWriteDenyMs, sourceMetas, targetCluster, targetMetas} = this.options.request
+    const {deniedSinceMs} = this.denyWatch
+    const nowMs = this.options.world.clock.wallMs()
+    const until =
+      deniedSinceMs === undefined ? '' : ` until ${formatTimeOfDay(deniedSinceMs + maxWriteDenyMs)} at the latest`
+    return this.renderer.pause(async () => {
+      this.say([
+        '',
+        ...paragraph(
+          `Everything that was accepted is on ${targetCluster}. Writes are denied${until}; then they are allowed again on the source by themselves.`,
+          '',
+          this.width,
+        ),
+        ...paragraph(
+          `Do not move the applications yet. After "moved" the source (${sourceMetas.join(',')}) refuses every client; then, and only then, point them at ${targetMetas.join(',')}.`,
+          '',
+          this.width,
+        ),
+      ])
+      const limits = {deniedForMs: deniedSinceMs === undefined ? undefined : nowMs - deniedSinceMs, maxWriteDenyMs}
+      return this.asked((terminal) => askMoved(terminal, limits, signal), 'abort')
+    })
+  }
+
+  /** Asks; Ctrl-C in the prompt counts as the signal that it would have been without one. */
+  private async asked<T>(question: (terminal: Terminal) => Promise<T>, otherwise: T): Promise<T> {
+    if (!this.terminal) throw new TypeError('nobody can be asked here')
+    try {
+      return await question(this.terminal)
+    } catch (error) {
+      if (!(error instanceof PromptClosed)) throw error
+      this.signals.stop('SIGINT')
+      return otherwise
+    }
+  }
+
+  private requireNoQuestions(): void {
+    const {dryRun, request, yes} = this.options
+    if (dryRun) return
+    const refuse = (message: string, next: string) =>
+      new MigratorError('ui.no_terminal', message, {exitCode: ExitCode.refused, next})
+    if (!yes) throw refuse('there is no terminal to ask on; nothing was done', 'look with --dry-run, then say --yes')
+    if (!request.metaproxy && request.afterDrain === 'ask')
+      throw refuse(
+        'there is no terminal to ask on once everything is on the target; nothing was done',
+        'say --root for a switch, or what is to happen then: --after-drain keep, or --after-drain lift',
+      )
+  }
+
+  /** Second signal: Listr holds back what is written to the streams, so this goes to the file descriptor. */
+  private leave(signal: StopSignal): void {
+    const showCursor = this.kind === 'list' ? '\u001B[?25h' : ''
+    writeSync(
+      2,
+      `${showCursor}\n${signal} again: leaving at once. ${this.leftBehind()}\n  ${this.options.commandLine}\n`,
+    )
+  }
+
+  private leftBehind(): string {
+    const {table} = this.options.request
+    const {deniedSinceMs} = this.denyWatch
+    return deniedSinceMs === undefined
+      ? `Writes to ${table} are not denied by this run. To go on from here, run:`
+      : `Writes to ${table} may be denied, since ${formatTimeOfDay(deniedSinceMs)}. To go on from here, or to have them allowed again, run:`
+  }
+
+  private newRenderer(): Renderer {
+    const {request, world} = this.options
+    if (this.kind === 'silent') return new SilentRenderer(process.stderr)
+    if (this.kind === 'plain') return new PlainRenderer(world.clock, process.stdout, request.table)
+    return new ListRenderer(world.clock, this.denyWatch)
+  }
+
+  private say(lines: string[], stream: NodeJS.WriteStream = process.stdout): void {
+    if (!this.options.json) stream.write(`${lines.join('\n')}\n`)
+  }
+
+  private get width(): number {
+    return Math.max(40, Math.min(process.stdout.columns || 100, 100))
+  }
+}

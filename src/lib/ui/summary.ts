@@ -1,0 +1,160 @@
+import {ux} from '@oclif/core'
+import {phaseTitles} from '../migration/events.js'
+import type {MigrationResult, Outcome, WriteDenyWindow} from '../migration/result.js'
+import {checkLines} from './checks.js'
+import {formatCount, formatDuration, formatTimeOfDay, paragraph, plural, printable} from './text.js'
+
+/** Outcomes after which the same command goes on. */
+const sameCommandGoesOn: ReadonlySet<Outcome> = new Set([
+  'handed-over',
+  'stopped',
+  'switched-unfinished',
+  'write-denied',
+])
+const good: ReadonlySet<Outcome> = new Set(['dry-run', 'handed-over', 'migrated'])
+
+function headline(result: MigrationResult): string {
+  const {source, table, target} = result
+  switch (result.outcome) {
+    case 'dry-run': {
+      return `Dry run of ${table}, ${source.cluster} to ${target.cluster}: nothing was changed.`
+    }
+
+    case 'handed-over': {
+      return `All of ${table} is on ${target.cluster}, and ${source.cluster} refuses its clients: move the applications now.`
+    }
+
+    case 'migrated': {
+      return `${table} was moved from ${source.cluster} to ${target.cluster}.`
+    }
+
+    case 'refused': {
+      return `Refused: ${table} was not moved, and nothing was changed.`
+    }
+
+    case 'stopped': {
+      return `Stopped: ${table} is served by ${source.cluster}, and its writes are allowed there.`
+    }
+
+    case 'switched-unfinished': {
+      return `${table} is served by ${target.cluster}, but not everything after the switch is done.`
+    }
+
+    case 'write-denied': {
+      return `WRITES TO ${table} MAY BE DENIED.`
+    }
+  }
+}
+
+/** One line about the write-deny window; undefined when writes were never denied. */
+export function windowLine(window: WriteDenyWindow): string | undefined {
+  const {confirmedAtMs, drainedAtMs, firstRefusedAtMs, liftedAtMs, setAtMs, sourceClosedAtMs, switchedAtMs, windowMs} =
+    window
+  const startMs = firstRefusedAtMs ?? setAtMs
+  if (startMs === undefined) return undefined
+  const since = formatTimeOfDay(startMs)
+  if (windowMs === undefined) return `Writes have been denied since ${since}.`
+  const notes = [
+    drainedAtMs !== undefined && `drained at ${formatTimeOfDay(drainedAtMs)}`,
+    switchedAtMs !== undefined && `switched at ${formatTimeOfDay(switchedAtMs)}`,
+    confirmedAtMs !== undefined && `confirmed at ${formatTimeOfDay(confirmedAtMs)}`,
+    sourceClosedAtMs !== undefined && `source closed at ${formatTimeOfDay(sourceClosedAtMs)}`,
+    liftedAtMs !== undefined && `allowed again at ${formatTimeOfDay(liftedAtMs)}`,
+  ].filter((note) => note !== false)
+  return `Writes were denied for ${formatDuration(windowMs)} from ${since}${notes.length > 0 ? `: ${notes.join(', ')}` : ''}.`
+}
+
+function staleReadsLine({sourceClosedAtMs, switchedAtMs}: WriteDenyWindow): string | undefined {
+  if (switchedAtMs === undefined || sourceClosedAtMs === undefined || sourceClosedAtMs <= switchedAtMs) return undefined
+  const staleMs = sourceClosedAtMs - switchedAtMs
+  return `For ${formatDuration(staleMs)} after the switch, reads through the source may have been stale.`
+}
+
+function verificationLine({verification}: MigrationResult): string | undefined {
+  if (!verification) return undefined
+  const {partitions, rowsCompared, rowsCountedSource, rowsCountedTarget} = verification
+  const compared = `Verified ${plural(partitions, 'partition')}: ${plural(rowsCompared, 'row')} compared`
+  return `${compared}, ${formatCount(rowsCountedSource)} counted on the source, ${formatCount(rowsCountedTarget)} on the target.`
+}
+
+function phasesLine({phases}: MigrationResult): string | undefined {
+  if (phases.length === 0) return undefined
+  const parts = phases.map(({durationMs, phase, state}) => {
+    const title = phaseTitles[phase]
+    if (state === 'skipped') return `${title} skipped`
+    return `${title} ${formatDuration(durationMs)}${state === 'failed' ? ' (failed)' : ''}`
+  })
+  return `Phases: ${parts.join(', ')}.`
+}
+
+/** What stays as it is now, and the operators' own commands to open or drop it. */
+function remainderLines({source, table, target, writeDeny}: MigrationResult, width: number): string[] {
+  if (writeDeny.sourceClosedAtMs === undefined) return []
+  const shell = `In the Pegasus shell on ${source.cluster} (${source.metas.join(',')}):`
+  return [
+    '',
+    ...paragraph(
+      `The source refuses every client of ${table} from now on, so that nobody writes there. ${shell}`,
+      '',
+      width,
+    ),
+    printable(`  to drop it, once nobody misses it:  drop ${table} -r 604800`),
+    printable(`  to open it again:  use ${table}, then del_app_envs replica.deny_client_request`),
+    ...paragraph(
+      `Open it only when no client uses ${table} on ${target.cluster} any more: what was written there is not on ${source.cluster}.`,
+      '',
+      width,
+    ),
+  ]
+}
+
+function errorLines({error}: MigrationResult, width: number): string[] {
+  if (!error) return []
+  const lines = ['', ...paragraph(error.message, '  ', width, '')]
+  const facts = Object.entries(error.facts).filter(([, value]) => value !== undefined)
+  if (facts.length > 0)
+    lines.push(...paragraph(facts.map(([key, value]) => `${key}: ${value}`).join(', '), '  ', width))
+  lines.push(`  (${printable(error.code)})`)
+  return lines
+}
+
+/** Numbered sentences, for a dry run and before the confirmation. */
+export function planLines(effects: readonly string[], width: number): string[] {
+  const indent = ' '.repeat(String(effects.length).length + 3)
+  return effects.flatMap((effect, index) => {
+    const number = `${String(index + 1).padStart(indent.length - 3)}. `
+    return paragraph(effect, ` ${indent}`, width, ` ${number} `.slice(0, indent.length + 1))
+  })
+}
+
+/** What is said when the run is over: how it ended, what happened to writes, what stays, what is next. */
+export function summaryLines(result: MigrationResult, commandLine: string, width: number): string[] {
+  const isGood = good.has(result.outcome)
+  const lines = [ux.colorize(isGood ? 'green' : 'red', printable(headline(result))), ...errorLines(result, width)]
+  if (result.outcome === 'dry-run' || (result.outcome === 'refused' && result.checks.length > 0))
+    lines.push('', ...checkLines(result.checks, width))
+  if (result.outcome === 'dry-run')
+    lines.push('', 'It would do this, in this order:', ...planLines(result.effects, width))
+
+  const facts = [
+    ...result.earlierWindows.map((window) => windowLine(window)),
+    windowLine(result.writeDeny),
+    staleReadsLine(result.writeDeny),
+    verificationLine(result),
+    phasesLine(result),
+    result.settingsPutBack.length > 0 ? `Settings put back: ${result.settingsPutBack.length}.` : undefined,
+  ].filter((line) => line !== undefined)
+  if (facts.length > 0) lines.push('', ...facts.flatMap((fact) => paragraph(fact, '  ', width, '')))
+
+  lines.push(...remainderLines(result, width))
+  if (result.warnings.length > 0) {
+    lines.push('', ux.colorize('yellow', `${plural(result.warnings.length, 'warning')}:`))
+    lines.push(...result.warnings.flatMap((warning) => paragraph(warning, '    ', width, '  - ')))
+  }
+
+  const again = sameCommandGoesOn.has(result.outcome)
+  if (result.next || again) lines.push('', 'Next:')
+  if (result.next) lines.push(...paragraph(result.next, '  ', width))
+  if (again) lines.push(`  ${commandLine}`)
+  return lines
+}

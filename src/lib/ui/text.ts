@@ -1,0 +1,77 @@
+const CONTROL = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu
+
+/**
+ * Text of a server, a file or a user as it may go to a terminal or a log: one line, control characters, escape
+ * sequences and direction marks shown as `\u001b`.
+ */
+export function printable(text: string): string {
+  return text.replaceAll(CONTROL, (character) => `\\u${character.codePointAt(0)!.toString(16).padStart(4, '0')}`)
+}
+
+/** Several lines of the same: line ends are kept, everything else is escaped. */
+export function printableLines(text: string): string[] {
+  return text.split(/\r?\n/).map((line) => printable(line.replaceAll('\t', '  ')))
+}
+
+/** `340 ms`, `12.3 s`, `4 min 10 s`, `2 h 5 min`. */
+export function formatDuration(durationMs: number): string {
+  if (durationMs < 999.5) return `${Math.max(0, Math.round(durationMs))} ms`
+  if (durationMs < 59_950) return `${(durationMs / 1000).toFixed(1)} s`
+  const seconds = Math.round(durationMs / 1000)
+  if (seconds < 3600) return join(Math.floor(seconds / 60), 'min', seconds % 60, 's')
+  const minutes = Math.round(seconds / 60)
+  return join(Math.floor(minutes / 60), 'h', minutes % 60, 'min')
+}
+
+function join(large: number, largeUnit: string, small: number, smallUnit: string): string {
+  return small === 0 ? `${large} ${largeUnit}` : `${large} ${largeUnit} ${small} ${smallUnit}`
+}
+
+/** `12,345` */
+export function formatCount(count: number): string {
+  return count.toLocaleString('en-US')
+}
+
+/** `1 partition`, `8 partitions` */
+export function plural(count: number, noun: string): string {
+  return `${formatCount(count)} ${noun}${count === 1 ? '' : 's'}`
+}
+
+/** Time of day on the wall clock, `08:00:12 UTC`. */
+export function formatTimeOfDay(atMs: number): string {
+  return `${new Date(atMs).toISOString().slice(11, 19)} UTC`
+}
+
+/** Breaks a line at spaces so that none is longer than `width`; words that are longer are cut. */
+export function wrap(text: string, width: number): string[] {
+  const lines: string[] = []
+  let line = ''
+  for (let word of text.split(' ')) {
+    while (word.length > width) {
+      if (line) lines.push(line)
+      line = ''
+      lines.push(word.slice(0, width))
+      word = word.slice(width)
+    }
+
+    if (line && line.length + 1 + word.length > width) {
+      lines.push(line)
+      line = word
+    } else line = line ? `${line} ${word}` : word
+  }
+
+  if (line || lines.length === 0) lines.push(line)
+  return lines
+}
+
+/** A paragraph whose lines all begin with `indent`, the first with `first` instead. */
+export function paragraph(text: string, indent: string, width: number, first = indent): string[] {
+  return printableLines(text)
+    .flatMap((line) => wrap(line, Math.max(20, width - indent.length)))
+    .map((line, index) => (index === 0 ? first : indent) + line)
+}
+
+/** One word of a POSIX shell command line. */
+export function shellQuote(word: string): string {
+  return /^[\w%+,./:=@-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`
+}
