@@ -1,5 +1,8 @@
 import {readFileSync} from 'node:fs'
 
+import {type Call, serverCalls} from '../../src/lib/rpc/calls.js'
+import {decodeResponse, decodeResult} from '../../src/lib/rpc/frame.js'
+
 /** A line of `test/golden/rpc-*.jsonl`: bytes that real servers sent and took. */
 export interface GoldenExchange {
   case: string
@@ -65,4 +68,15 @@ export function goldenHttp(version: '2.5.0' | 'master'): GoldenHttp[] {
     request: line.request!,
     response: line.response ?? '',
   }))
+}
+
+/** The result of a case, decoded. */
+export function goldenResult<S>(version: '2.5.0' | 'master', name: string, call: Call<any, S>): S {
+  const {response} = goldenExchange(version, name)
+  return decodeResult(call.response, decodeResponse(response!).result)
+}
+
+/** The text that a remote command answered. */
+export function goldenText(version: '2.5.0' | 'master', name: string): string {
+  return goldenResult(version, name, serverCalls.remoteCommand)
 }

@@ -9,17 +9,16 @@ export interface ConfigDump {
 export function parseConfigDump(text: string): ConfigDump {
   const sections = new Map<string, Map<string, string>>()
   let current: Map<string, string> | undefined
-  for (const line of text.split(/\r?\n/)) {
-    const header = /^\[([^\]]*)]\s*$/.exec(line)
-    if (header) {
-      const name = header[1]!
-      current = sections.get(name) ?? new Map()
+  for (const raw of text.split('\n')) {
+    const line = raw.trim()
+    const equals = line.indexOf('=')
+    if (line.startsWith('[') && line.endsWith(']')) {
+      const name = line.slice(1, -1)
+      current = sections.get(name) ?? new Map<string, string>()
       sections.set(name, current)
-      continue
+    } else if (equals > 0 && !line.startsWith(';')) {
+      current?.set(line.slice(0, equals).trim(), line.slice(equals + 1).trim())
     }
-
-    const pair = /^([^\s;=][^=]*?)\s*=\s*(.*?)\s*$/.exec(line)
-    if (pair) current?.set(pair[1]!, pair[2]!)
   }
 
   return {

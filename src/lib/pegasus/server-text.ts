@@ -1,3 +1,5 @@
+import {malformed} from '../rpc/memory-transport.js'
+import {excerpt} from '../rpc/rpc-errors.js'
 import {arrayOf, booleanIn, numberIn, objectOf, parseJson, textIn} from './json.js'
 
 /* What replica servers answer as text: HTTP bodies and remote commands (protocol.md §4.4, §4.7, §4.8, §5). */
@@ -14,21 +16,26 @@ export interface DuplicationState {
   partitionIndex: number
 }
 
+function integer(text: string): number {
+  if (!/^\d{1,10}$/.test(text)) throw malformed(`${excerpt(text)} is no number`)
+  return Number(text)
+}
+
 /** Body of `/replica/duplication`, status 200. @throws MigratorError rpc.malformed */
 export function parseDuplicationStates(body: string, appId: number): DuplicationState[] {
   const result: DuplicationState[] = []
   for (const [dupid, partitions] of Object.entries(objectOf(parseJson(body, 'duplication state'), 'body'))) {
     for (const [pid, value] of Object.entries(objectOf(partitions, 'partitions'))) {
       const state = objectOf(value, pid)
-      const [app, index] = pid.split('.').map(Number)
-      if (app !== appId || index === undefined) continue
+      const [, app, index] = /^(\d+)\.(\d+)$/.exec(pid) ?? []
+      if (Number(app) !== appId) continue
       result.push({
         duplicating: booleanIn(state, 'duplicating'),
-        dupid: Number(dupid),
+        dupid: integer(dupid),
         failMode: textIn(state, 'fail_mode'),
         notConfirmedMutations: numberIn(state, 'not_confirmed_mutations_num'),
         notDuplicatedMutations: numberIn(state, 'not_duplicated_mutations_num'),
-        partitionIndex: index,
+        partitionIndex: Number(index),
       })
     }
   }
@@ -39,7 +46,7 @@ export function parseDuplicationStates(body: string, appId: number): Duplication
 /** Body of `/replica/data_version`, status 200: partition index → version. @throws MigratorError rpc.malformed */
 export function parseDataVersions(body: string): Map<number, string> {
   const entries = Object.entries(objectOf(parseJson(body, 'data version'), 'body'))
-  return new Map(entries.map(([index, value]) => [Number(index), textIn(objectOf(value, index), 'data_version')]))
+  return new Map(entries.map(([index, value]) => [integer(index), textIn(objectOf(value, index), 'data_version')]))
 }
 
 /** Answer of `perf-counters-by-substr`: name → value. @throws MigratorError rpc.malformed */

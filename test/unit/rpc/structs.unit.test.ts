@@ -2,11 +2,11 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 
 import {callsByName} from '../../../src/lib/rpc/calls.js'
-import {decode, encode, type StructType, type WireType} from '../../../src/lib/rpc/codec.js'
+import {decode, encode, type WireType} from '../../../src/lib/rpc/codec.js'
 import {blob, errorCode, gpid, hostPort, rpcAddress, taskCode} from '../../../src/lib/rpc/custom-types.js'
 import {duplicationSyncRequest, duplicationSyncResponse} from '../../../src/lib/rpc/structs/duplication.js'
 import {idlFields} from './idl-fields.js'
-import {arbitraryOf, describeType, structsOf} from './wire-types.js'
+import {type AnyStruct, arbitraryOf, describeType, structsOf} from './wire-types.js'
 
 const CUSTOM = ['blob', 'error_code', 'gpid', 'host_port', 'rpc_address', 'task_code']
 
@@ -26,7 +26,7 @@ const structs = structsOf([
   duplicationSyncResponse,
 ])
 
-function fieldsOf(struct: StructType<any>): string[] {
+function fieldsOf(struct: AnyStruct): string[] {
   const fields = Object.values(struct.fields).sort((a, b) => a.id - b.id)
   return fields.map((field) => `${field.id} ${describeType(field.type)}${field.optional ? '?' : ''}`)
 }

@@ -1,10 +1,11 @@
 import fc from 'fast-check'
 
-import {bool, byte, i16, i32, i64, int53, string, type StructType, type WireType} from '../../../src/lib/rpc/codec.js'
+import {bool, byte, type Field, i16, i32, i64, int53, string, type StructType, type WireType} from '../../../src/lib/rpc/codec.js'
 import {blob, errorCode, gpid, hostPort, rpcAddress, taskCode} from '../../../src/lib/rpc/custom-types.js'
 import {TType} from '../../../src/lib/rpc/protocol.js'
 
-type AnyType = Partial<{element: AnyType; fields: StructType<any>['fields']; key: AnyType; name: string; value: AnyType}> &
+export type AnyStruct = StructType<Record<string, Field<any, boolean>>>
+type AnyType = Partial<{element: AnyType; fields: AnyStruct['fields']; key: AnyType; name: string; value: AnyType}> &
   WireType<any>
 
 const PLAIN = {noNullPrototype: true} as const
@@ -67,15 +68,15 @@ export function arbitraryOf(type: AnyType): fc.Arbitrary<unknown> {
 }
 
 /** Every struct that can be reached from `roots`, by name. */
-export function structsOf(roots: Iterable<AnyType>): Map<string, Array<StructType<any>>> {
-  const found = new Map<string, Array<StructType<any>>>()
+export function structsOf(roots: Iterable<AnyType>): Map<string, Array<AnyStruct>> {
+  const found = new Map<string, Array<AnyStruct>>()
   const visit = (type: AnyType | undefined) => {
     if (!type) return
     for (const inner of [type.element, type.key, type.value]) visit(inner)
     if (!type.fields) return
     const known = found.get(type.name!) ?? []
-    if (known.includes(type as StructType<any>)) return
-    found.set(type.name!, [...known, type as StructType<any>])
+    if (known.includes(type as AnyStruct)) return
+    found.set(type.name!, [...known, type as AnyStruct])
     for (const field of Object.values(type.fields)) visit(field.type)
   }
 
