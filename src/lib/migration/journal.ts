@@ -16,12 +16,30 @@ export type JournalRecord = {at: string; run: string} & (
   | {dupid: number; kind: 'duplication'}
   | {effect: Effect; kind: 'after'; outcome: 'done' | 'failed' | 'unknown'; detail?: string}
   | {effect: Effect; kind: 'before'}
-  | {kind: 'begin'; version: number; table: string; targetCluster: string; root?: string; denyMode: string}
+  | BeginRecord
   | {kind: 'end'; outcome: string}
   | {kind: 'guard'; state: string; text: string}
   | {kind: 'word'}
   | {kind: 'phase'; phase: string; state: 'done' | 'failed' | 'started'}
 )
+
+/** What a run was asked for: tells a resume what differs, and `table:migrate-status` where to look. */
+export interface BeginRecord {
+  denyMode: string
+  kind: 'begin'
+  maxWriteDenyMs?: number
+  /** ZooKeeper of metaproxy; only with `root`. */
+  metaproxyHosts?: string
+  proxies?: string[]
+  root?: string
+  /** Name of the cluster that the table was moved from. */
+  sourceCluster?: string
+  table: string
+  targetCluster: string
+  targetMetas?: string[]
+  thresholdMutations?: number
+  version: number
+}
 
 type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never
 export type NewRecord = DistributiveOmit<JournalRecord, 'at' | 'run'>

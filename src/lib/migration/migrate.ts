@@ -4,7 +4,7 @@ import {parseZooKeeperAuth} from '../metaproxy/zookeeper-options.js'
 import {ZooKeeperStore} from '../metaproxy/zookeeper-store.js'
 import type {MetaproxyStore} from '../metaproxy/store.js'
 import {PegasusClient} from '../pegasus/client.js'
-import {freshState, type MigrationContext} from './context.js'
+import {factsOf, freshState, type MigrationContext} from './context.js'
 import {JournaledEffects} from './effects-journaled.js'
 import {LiveEffects} from './effects-live.js'
 import {RecordingEffects} from './effects-recording.js'
@@ -90,12 +90,17 @@ class Run {
     if (checked.error !== undefined) return this.builder.failed(checked.error, 'refused', context)
     if (!(await this.confirmed(context))) return this.builder.finish(context, 'refused')
 
+    const {denyMode, maxWriteDenyMs, metaproxy, proxies, table, targetCluster, targetMetas, thresholdMutations} = this.request
     await context.journal!.write({
-      denyMode: this.request.denyMode,
+      denyMode,
       kind: 'begin',
-      ...(this.request.metaproxy ? {root: this.request.metaproxy.root} : {}),
-      table: this.request.table,
-      targetCluster: this.request.targetCluster,
+      maxWriteDenyMs,
+      ...(metaproxy ? {metaproxyHosts: metaproxy.hosts, proxies, root: metaproxy.root} : {}),
+      sourceCluster: factsOf(context).source.info.clusterName,
+      table,
+      targetCluster,
+      targetMetas,
+      thresholdMutations,
       version: 1,
     })
     const position = locate(context)
