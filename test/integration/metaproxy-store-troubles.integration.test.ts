@@ -11,8 +11,8 @@ import {formatNodeData} from '../../src/lib/metaproxy/node-data.js'
 import {ZooKeeperStore} from '../../src/lib/metaproxy/zookeeper-store.js'
 import {startZooKeeper, type ZooKeeper} from '../sandbox/zookeeper.js'
 import {ZooKeeperNodes} from '../sandbox/zookeeper-nodes.js'
-import {leavesNothing} from './support/resources.js'
-import {Operation, ZooKeeperTap} from './support/zookeeper-tap.js'
+import {leavesNothing} from '../support/resources.js'
+import {Operation, ZooKeeperTap} from '../support/zookeeper-tap.js'
 
 const LIMIT_MS = 800
 /** What a busy machine may add. */
@@ -133,7 +133,7 @@ describe('metaproxy store when ZooKeeper is in trouble', () => {
     it('a process that asked a silent port ends by itself', async () => {
       const server = await badServer()
       try {
-        const script = fileURLToPath(new URL('support/read-and-close.ts', import.meta.url))
+        const script = fileURLToPath(new URL('../support/read-and-close.ts', import.meta.url))
         const args = ['--import=tsx', script, server.address, String(LIMIT_MS)]
         const {stdout} = await promisify(execFile)(process.execPath, args, {timeout: 15_000})
         const {closedMs, code, exitMs} = JSON.parse(stdout) as {closedMs: number; code: string; exitMs: number}

@@ -7,7 +7,7 @@ import {formatNodeData} from '../../src/lib/metaproxy/node-data.js'
 import {ZooKeeperStore, type ZooKeeperStoreOptions} from '../../src/lib/metaproxy/zookeeper-store.js'
 import {startZooKeeper, type ZooKeeper} from '../sandbox/zookeeper.js'
 import {ZooKeeperNodes} from '../sandbox/zookeeper-nodes.js'
-import {endSession, Operation, type Verdict, ZooKeeperTap} from './support/zookeeper-tap.js'
+import {endSession, Operation, type Verdict, ZooKeeperTap} from '../support/zookeeper-tap.js'
 
 const ROOT = '/metaproxy'
 const atSource = formatNodeData('onebox', ['10.0.0.1:34601', '10.0.0.2:34601'])

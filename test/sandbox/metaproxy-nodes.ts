@@ -30,6 +30,7 @@ interface ConnectionManager {
 /** One session that outlives lost connections, until it expires or is ended. */
 class WatchingSession {
   readonly client: Client
+  private attempts = 0
   private ended = false
   private readonly manager: ConnectionManager
   private retry: Timer | undefined
@@ -40,7 +41,9 @@ class WatchingSession {
     // The library's own would go on after the end.
     this.manager.findNextServer = (callback) => {
       if (this.ended) return
-      this.retry = systemClock.setTimer(RETRY_DELAY_MS, () => callback(this.manager.servers[0]!))
+      this.retry = systemClock.setTimer(this.attempts++ === 0 ? 0 : RETRY_DELAY_MS, () =>
+        callback(this.manager.servers[0]!),
+      )
     }
 
     this.client.once('expired', onExpired)

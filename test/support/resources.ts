@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import {setImmediate as nextTurn} from 'node:timers/promises'
 
-import {sleep, systemClock} from '../../../src/lib/clock.js'
+import {sleep, systemClock} from '../../src/lib/clock.js'
 
 /** What keeps a process alive, counted by kind. Standard streams and mocha's own timer are in it too. */
 function held(): Map<string, number> {

@@ -1,7 +1,7 @@
 import {once} from 'node:events'
 import {type AddressInfo, connect, createServer, type Server, type Socket} from 'node:net'
 
-import {splitAddress} from '../../../src/lib/rpc/transport.js'
+import {splitAddress} from '../../src/lib/rpc/transport.js'
 
 /** ZooKeeper's operation codes of the requests that tests meddle with. */
 export const Operation = {getData: 4, multi: 14} as const

@@ -1,6 +1,6 @@
-import {systemClock} from '../../../src/lib/clock.js'
-import {MigratorError} from '../../../src/lib/errors.js'
-import {ZooKeeperStore} from '../../../src/lib/metaproxy/zookeeper-store.js'
+import {systemClock} from '../../src/lib/clock.js'
+import {MigratorError} from '../../src/lib/errors.js'
+import {ZooKeeperStore} from '../../src/lib/metaproxy/zookeeper-store.js'
 
 /* A process of its own: reads a node at the given address, closes, and reports how long it then took to end by itself. */
 
