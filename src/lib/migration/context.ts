@@ -17,6 +17,11 @@ export interface PrimaryAt {
   server: string
 }
 
+/** A primary that refuses, and since when it is known to (`Clock.nowMs`). */
+export interface DeniedAt extends PrimaryAt {
+  sinceMs: number
+}
+
 /** What the phases have found out and must hand on. All of it can be read again from the clusters. */
 export interface MigrationState {
   /** Set by Preflight. */
@@ -30,7 +35,7 @@ export interface MigrationState {
   /** Ballots when our duplication was added; a change before DS_LOG may leave a hole (protocol.md §3.12). */
   ballotsAtAdd?: Record<string, number>
   /** Where the deny was proved, and with which ballots. */
-  denied: Map<number, PrimaryAt>
+  denied: Map<number, DeniedAt>
   /** Where the drain was proved, and with which ballots. */
   drained: Map<number, PrimaryAt>
   /** Whether the duplication was paused by us and must be resumed by an undo. */

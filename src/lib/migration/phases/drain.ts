@@ -17,10 +17,7 @@ const POLL_MS = 200
 const SHORT_SILENCE_MS = 400
 /** The drain of 2.4/2.5 takes one to two group checks after the last write (measured.md §3), then some. */
 const DRAIN_MARGIN_MS = 30_000
-/**
- * For so long after the proof the fence is read again: in-flight prepares and the write queue come to rest. On
- * 2.4/2.5 this costs nothing, the last mutation ships much later.
- */
+/** So long after a primary began to refuse, in-flight prepares and the write queue have come to rest (protocol.md §4.3, step 2). */
 const settleMs = {'2.4': 3000, '2.5': 3000, master: 1000}
 
 /** Waits until everything that was accepted is on the target, proved by decrees, then stops all shipping. */
@@ -70,7 +67,9 @@ async function waitUntilDrained(context: MigrationContext, report: (progress: Pr
 
 /** One attempt to drain with primaries that stay where they are. */
 class DrainPass {
-  private fences: Map<number, Fence> = new Map()
+  private readonly fences: Map<number, Fence> = new Map()
+  /** When each fence was first read after its partition's writes had come to rest. */
+  private readonly finalAtMs: Map<number, number> = new Map()
 
   constructor(
     private readonly context: MigrationContext,
@@ -82,24 +81,14 @@ class DrainPass {
 
   async run(): Promise<Map<number, Fence>> {
     const {clock, signal, state} = this.context
-    const {generation} = factsOf(this.context).source
-    const provedAtMs = clock.nowMs()
-    this.fences = await this.look(() => this.readFences())
-    this.refuseMoved(this.fences, state.denied)
-    let fencedAtMs = clock.nowMs()
+    await this.takeFences((primaries) => this.refuseMoved(primaries, state.denied))
     for (;;) {
       const waiting = await this.look(() => this.behind())
-      const settled = clock.nowMs() - fencedAtMs >= settleMs[generation]
+      const settled = this.isSettled()
+      // Read again while it settles, and whenever all has arrived.
       if (!settled || waiting === 0) {
-        // Read again while it settles, and whenever all has arrived.
-        const allowance = this.allowance(settled, clock.nowMs() - provedAtMs, generation === 'master')
-        const again = await this.look(() => this.readFences())
-        this.refuseMoved(again, this.fences)
-        const grown = grownFences(this.fences, again, allowance)
-        if (grown.length > 0) {
-          for (const fence of grown) this.fences.set(fence.partitionIndex, fence)
-          fencedAtMs = clock.nowMs()
-        } else if (settled && waiting === 0) {
+        const grew = await this.takeFences((primaries) => this.refuseMoved(primaries, this.fences))
+        if (settled && waiting === 0 && !grew) {
           await this.requireStillDenied()
           return this.fences
         }
@@ -111,12 +100,43 @@ class DrainPass {
   }
 
   /**
-   * While the fence settles any growth is a client's mutation (an empty write comes a whole group check after the last
-   * write), and so it is on master, where nothing rests unshipped.
+   * Reads the fences and raises those that grew by more than empty writes can explain.
+   * @returns whether any was raised
    */
-  private allowance(settled: boolean, sinceProofMs: number, strict: boolean): number {
-    if (strict || (!settled && sinceProofMs < this.groupCheckMs / 2)) return 0
-    return allowedEmptyWrites(sinceProofMs, this.groupCheckMs)
+  private async takeFences(checkPrimaries: (now: Map<number, Fence>) => void): Promise<boolean> {
+    const {clock} = this.context
+    const readAtMs = clock.nowMs()
+    const now = await this.look(() => readFences(this.context.source, this.context.request.table, this.context.signal))
+    checkPrimaries(now)
+    const grown = grownFences(this.fences, now, (partition) => this.allowance(partition, readAtMs))
+    for (const fence of grown) this.fences.set(fence.partitionIndex, fence)
+    for (const {partitionIndex} of now.values()) {
+      if (!this.finalAtMs.has(partitionIndex) && this.restsSince(partitionIndex) <= readAtMs) {
+        this.finalAtMs.set(partitionIndex, readAtMs)
+      }
+    }
+
+    return grown.length > 0
+  }
+
+  private isSettled(): boolean {
+    return this.finalAtMs.size === this.fences.size
+  }
+
+  /** When a partition's writes that were under way at the deny have come to rest. */
+  private restsSince(partition: number): number {
+    const {generation} = factsOf(this.context).source
+    return (this.context.state.denied.get(partition)?.sinceMs ?? 0) + settleMs[generation]
+  }
+
+  /**
+   * Growth that is no client's mutation. Until a fence was read after the writes had come to rest, none (an empty write
+   * among them only costs time); afterwards what a group check writes. On master nothing rests unshipped, so that nothing need be allowed.
+   */
+  private allowance(partition: number, nowMs: number): number {
+    const finalAtMs = this.finalAtMs.get(partition)
+    if (finalAtMs === undefined || factsOf(this.context).source.generation === 'master') return 0
+    return allowedEmptyWrites(nowMs - finalAtMs, this.groupCheckMs)
   }
 
   /** Partitions whose target has not acknowledged the fence yet. */
@@ -152,10 +172,6 @@ class DrainPass {
     const {generation} = factsOf(this.context).source
     if (generation === 'master') return `${behind} partitions are shipping their last mutations`
     return `${behind} partitions wait for the empty write that lets their last mutation go (group check each ${this.groupCheckMs / 1000} s)`
-  }
-
-  private readFences(): Promise<Map<number, Fence>> {
-    return readFences(this.context.source, this.context.request.table, this.context.signal)
   }
 
   private refuseMoved(now: Parameters<typeof movedPrimaries>[1], before: Parameters<typeof movedPrimaries>[0]): void {
@@ -194,7 +210,6 @@ class DrainPass {
 
     const proof = await proveDeny(this.context, this.report, SHORT_SILENCE_MS)
     this.refuseMoved(proof.primaries, this.fences)
-    this.context.state.denied = proof.primaries
   }
 
   private async notDrained(cause?: unknown): Promise<MigratorError> {

@@ -3,7 +3,7 @@ import {messageOf, MigratorError} from '../../errors.js'
 import type {Cluster} from '../../pegasus/cluster.js'
 import {probeRead, probeWrite, type WriteProbe} from '../../pegasus/probe.js'
 import type {ConnectionPool} from '../../rpc/pool.js'
-import type {PrimaryAt} from '../context.js'
+import type {DeniedAt, PrimaryAt} from '../context.js'
 import {mayPass} from '../wait.js'
 import {byServer, movedPrimaries, readPrimaries} from './primaries.js'
 
@@ -42,7 +42,7 @@ export interface DenyProofOptions {
 export interface DenyProof {
   /** When the first primary showed the wanted state; wall clock, ms. */
   firstAtMs: number
-  primaries: Map<number, PrimaryAt>
+  primaries: Map<number, DeniedAt>
   /** Between the first and the last server's change. */
   spreadMs: number
 }
@@ -56,7 +56,7 @@ export interface DenyProof {
 export async function proveEverywhere(options: DenyProofOptions): Promise<DenyProof> {
   const {clock, signal} = options
   const startMs = clock.nowMs()
-  const proved = new Map<number, PrimaryAt>()
+  const proved = new Map<number, DeniedAt>()
   const seenAtMs: number[] = []
   const answers = new Map<number, string>()
   for (;;) {
@@ -74,9 +74,9 @@ export async function proveEverywhere(options: DenyProofOptions): Promise<DenyPr
     const prober = new Prober(options, configuration.appId, configuration.partitionCount, answers)
     await Promise.all(
       [...byServer(todo)].map(async ([, group]) => {
-        const atMs = await prober.waitForServer(group, startMs)
+        const {atMs, shown} = await prober.waitForServer(group, startMs)
         seenAtMs.push(atMs)
-        for (const primary of group) proved.set(primary.partitionIndex, primary)
+        for (const primary of shown) proved.set(primary.partitionIndex, primary)
         options.onProgress?.({
           last: `${group[0]!.server} (${group.length} partitions)`,
           partitionCount: configuration.partitionCount,
@@ -140,21 +140,27 @@ class Prober {
     private readonly answers: Map<number, string>,
   ) {}
 
-  /** Waits until all partitions of one server show the wanted state. @returns wall clock ms of the first one's change */
-  async waitForServer(group: PrimaryAt[], startMs: number): Promise<number> {
+  /**
+   * Waits until all partitions of one server show the wanted state.
+   * @returns wall clock ms of the first one's change, and since when each shows it: when the probe was sent
+   */
+  async waitForServer(group: PrimaryAt[], startMs: number): Promise<{atMs: number; shown: DeniedAt[]}> {
     const {clock, signal} = this.options
+    const shownSince: DeniedAt[] = []
     let firstAtMs: number | undefined
     let todo = group
     for (;;) {
       signal.throwIfAborted()
       const atMs = clock.wallMs()
+      const sinceMs = clock.nowMs()
       // The canary alone until it changes; from then on everyone that is left.
       const asked = firstAtMs === undefined ? todo.slice(0, 1) : todo
       const shown = await Promise.all(asked.map(async (primary) => ((await this.shows(primary)) ? primary : undefined)))
       const done = new Set(shown)
-      if (shown.some((primary) => primary !== undefined)) firstAtMs ??= atMs
+      for (const primary of shown) if (primary) shownSince.push({...primary, sinceMs})
+      if (shownSince.length > 0) firstAtMs ??= atMs
       todo = todo.filter((primary) => !done.has(primary))
-      if (todo.length === 0) return firstAtMs!
+      if (todo.length === 0) return {atMs: firstAtMs!, shown: shownSince}
       if (clock.nowMs() - startMs > this.options.limitMs) throw notProved(this.options, this.answers)
       if (done.has(undefined)) await sleep(clock, RETRY_MS, signal)
     }

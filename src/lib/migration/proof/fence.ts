@@ -35,14 +35,14 @@ export function allowedEmptyWrites(elapsedMs: number, groupCheckIntervalMs: numb
   return Math.floor(elapsedMs / groupCheckIntervalMs) + 1
 }
 
-/** Partitions whose fence grew by more than `allowance` since `before`. */
+/** Partitions whose fence grew since `before` by more than `allowance` says for each of them. */
 export function grownFences(
   before: ReadonlyMap<number, Fence>,
   now: ReadonlyMap<number, Fence>,
-  allowance: number,
+  allowance: (partitionIndex: number) => number,
 ): Fence[] {
   return [...now.values()].filter(({decree, partitionIndex}) => {
     const old = before.get(partitionIndex)
-    return old === undefined || decree - old.decree > allowance
+    return old === undefined || decree - old.decree > allowance(partitionIndex)
   })
 }

@@ -42,6 +42,7 @@ export async function compareRange(
   partition: number,
   range: KeyRange,
   maxRows = Infinity,
+  onKey: (key: Buffer) => void = () => {},
 ): Promise<Compared> {
   const source = new RowCursor(c.source.scan(partition, range), 'source', c.signal)
   const target = new RowCursor(c.target.scan(partition, range), 'target', c.signal)
@@ -57,6 +58,7 @@ export async function compareRange(
 
       compared.lastKey = (sourceRow ?? targetRow)!.key
       compared.rows++
+      onKey(compared.lastKey)
       if (sourceRow) compared.rowsOnSource++
       if (targetRow) compared.rowsOnTarget++
       if (c.apart.size > 0 && c.apart.has(rowId(partition, compared.lastKey))) return

@@ -24,6 +24,10 @@ export class Coverage {
     this.pieces = [...apart, merged].sort((a, b) => Buffer.compare(a.from, b.from))
   }
 
+  covers(key: Buffer): boolean {
+    return this.pieces.some(({from, to}) => Buffer.compare(from, key) <= 0 && (!to || Buffer.compare(key, to) < 0))
+  }
+
   /** The first piece at or after `key` that is not covered, beginning again at the front; undefined: all is. */
   gapAt(key: Buffer): Gap | undefined {
     return this.gapFrom(key) ?? this.gapFrom(Buffer.alloc(0))

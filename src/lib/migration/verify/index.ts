@@ -26,12 +26,12 @@ const rereadsPerPartition = 4
 export async function verifyTable(options: VerifyOptions): Promise<VerifyReport> {
   const tally = new Tally()
   if (options.mode === 'none') return tally.report('none')
+  options.signal.throwIfAborted()
   const abort = new AbortController()
   // As many waits as rows are read at once.
   setMaxListeners(0, abort.signal)
   const onAbort = () => abort.abort(options.signal.reason)
   options.signal.addEventListener('abort', onAbort, {once: true})
-  if (options.signal.aborted) onAbort()
   try {
     await compareTable(options, tally, abort)
   } finally {
@@ -80,7 +80,7 @@ async function compareTable(options: VerifyOptions, tally: Tally, abort: AbortCo
       throw error
     }),
   )
-  // Both are waited for, so that no scanner is left open when the caller hears of the error.
+  // Both are waited for, so that nothing goes on when the caller hears of the error but reads that are on their way.
   await Promise.allSettled(parts)
   await Promise.all(parts)
   onProgress()

@@ -5,10 +5,14 @@ import type {KeyRange} from './types.js'
 /** Rows of one piece of the sample: enough to see what is missing or too much between neighbours, few enough to spread. */
 const rowsPerPiece = 100
 
-/** Merges both sides over the range, at most `rows` of them. */
+/** Guesses that cost nothing, because they fall on what has been compared. */
+const drawsPerPiece = 200
+
+/** Merges both sides over the range, at most `rows` keys of them, and tells each. */
 export type CompareRange = (
   range: KeyRange,
   rows: number,
+  onKey: (key: Buffer) => void,
 ) => Promise<{lastKey: Buffer | undefined; rows: number; stopped: boolean}>
 
 /**
@@ -31,13 +35,18 @@ export async function samplePartition(
     const gap = coverage.gapAt(start)
     if (!gap) break
     const rowsWanted = Math.min(left, rowsPerPiece)
-    const piece = await compareRange({from: gap.from, rowsWanted, to: gap.to}, rowsWanted)
+    const piece = await compareRange({from: gap.from, rowsWanted, to: gap.to}, rowsWanted, (key) => guesser.learn(key))
     if (piece.stopped) return true
     left -= piece.rows
-    if (piece.lastKey) guesser.learn(piece.lastKey)
     coverage.add(gap.from, piece.rows === rowsWanted && piece.lastKey ? behind(piece.lastKey) : gap.to)
-    start = guessesLeft-- > 0 ? guesser.guess() : Buffer.alloc(0)
+    start = guessesLeft-- > 0 ? drawUncovered(guesser, coverage) : Buffer.alloc(0)
   }
 
   return false
+}
+
+function drawUncovered(guesser: KeyGuesser, coverage: Coverage): Buffer {
+  let guess = guesser.guess()
+  for (let draw = 1; draw < drawsPerPiece && coverage.covers(guess); draw++) guess = guesser.guess()
+  return guess
 }

@@ -1,4 +1,5 @@
 import {type Clock, sleep} from '../../clock.js'
+import {mayPass} from '../wait.js'
 import type {Judge} from './judge.js'
 import {observe, type Observed} from './settling.js'
 import type {Tally} from './tally.js'
@@ -10,6 +11,9 @@ const roundIntervalMs = 1000
 
 /** More suspects than these make the scans wait; as many again are kept for the reconfirmation. */
 const mostOpenSuspects = 10_000
+
+/** So long nobody needs to be able to tell how far the duplication is: primaries move, leaders die (measured.md §10). */
+const blindLimitMs = 90_000
 
 /** A shorter limit would not leave room for the rounds that a busy partition needs. */
 export const shortestRereadLimitMs = 30_000
@@ -46,6 +50,7 @@ export interface SuspectOptions {
 export class SuspectPool {
   private abandoned = false
   private aside: Suspect[] = []
+  private blindSinceMs: number | undefined
   private closed = false
   private readonly limitMs: number
   private open: Suspect[] = []
@@ -103,6 +108,20 @@ export class SuspectPool {
     for (const waiter of this.waiters.splice(0)) waiter()
   }
 
+  private async readProgress(): Promise<readonly (PartitionProgress | undefined)[]> {
+    const {clock, progress, signal} = this.options
+    try {
+      const seen = await untilAborted(progress(signal), signal)
+      this.blindSinceMs = undefined
+      return seen
+    } catch (error) {
+      signal.throwIfAborted()
+      this.blindSinceMs ??= clock.nowMs()
+      if (!mayPass(error) || clock.nowMs() - this.blindSinceMs >= blindLimitMs) throw error
+      return []
+    }
+  }
+
   private reconfirm(): void {
     const deadlineMs = this.options.clock.nowMs() + this.limitMs
     this.open = this.aside.map((suspect) => ({...suspect, changedAtSource: false, deadlineMs, secondTime: true}))
@@ -126,8 +145,8 @@ export class SuspectPool {
   }
 
   private async round(): Promise<void> {
-    const {clock, parallel, signal} = this.options
-    const progress = await untilAborted(this.options.progress(signal), signal)
+    const {clock, parallel} = this.options
+    const progress = await this.readProgress()
     const done = new Set<Suspect>()
     await eachInParallel([...this.open], parallel, async (suspect) => {
       if (await this.reread(suspect, progress[suspect.partition])) done.add(suspect)

@@ -39,7 +39,10 @@ export interface PartitionProgress {
   shippedDecree: number
 }
 
-/** Reads it for every partition, by index, after the call began; undefined where nobody could tell right now. */
+/**
+ * Reads it for every partition, by index, after the call began; undefined where nobody could tell right now. Errors that
+ * may pass (`mayPass`) are borne for 90 s.
+ */
 export type ReadProgress = (signal: AbortSignal) => Promise<readonly (PartitionProgress | undefined)[]>
 
 export type DifferenceKind = 'expiry' | 'missing-on-source' | 'missing-on-target' | 'value'
