@@ -23,7 +23,7 @@ export interface CounterText {
 
 /** The commands that metas and replica servers share. `counters` gives the text of the perf-counters commands. */
 export function commonCommands(server: SimulatedProcess, counters: CounterText): Map<string, Command> {
-  const {gitCommit, version} = server.cluster.spec.traits
+  const {gitCommit, isMaster, version} = server.cluster.spec.traits
   const any = (args: string[], test: (name: string, arg: string) => boolean) =>
     counters((name) => args.length === 0 || args.some((arg) => test(name, arg)))
   return new Map<string, Command>([
@@ -37,7 +37,12 @@ export function commonCommands(server: SimulatedProcess, counters: CounterText):
     ['perf-counters-by-substr', (args) => any(args, (name, arg) => name.includes(arg))],
     [
       'server-info',
-      () => `Pegasus Server ${version} (${gitCommit}) Release, Started at ${formatTime(server.startedWallMs)}`,
+      () => {
+        const started = formatTime(server.startedWallMs)
+        return isMaster
+          ? JSON.stringify({build_type: 'Release', git_SHA: gitCommit, start_time: started, version})
+          : `Pegasus Server ${version} (${gitCommit}) Release, Started at ${started}`
+      },
     ],
     ['server-stat', () => 'memused_res(MB)=39, memused_virt(MB)=392, get_qps=0, put_qps=0'],
   ])
