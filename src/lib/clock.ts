@@ -1,3 +1,4 @@
+import {setMaxListeners} from 'node:events'
 import {setTimeout as setNodeTimeout} from 'node:timers'
 
 /** A pending callback; `cancel` after it fired does nothing. */
@@ -73,6 +74,8 @@ export interface Deadline {
 /** Joins a time limit on `clock` to an optional parent signal. */
 export function deadline(clock: Clock, timeoutMs: number, reason: () => Error, parent?: AbortSignal): Deadline {
   const controller = new AbortController()
+  // Hundreds of calls may be under way on one limit; each takes its listener away again.
+  setMaxListeners(0, controller.signal)
   const onParentAbort = () => controller.abort(parent!.reason)
   const timer = clock.setTimer(timeoutMs, () => controller.abort(reason()))
   if (parent?.aborted) onParentAbort()

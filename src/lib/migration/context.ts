@@ -4,6 +4,8 @@ import type {PegasusClient} from '../pegasus/client.js'
 import type {Cluster} from '../pegasus/cluster.js'
 import type {Effects} from './effects.js'
 import type {PhaseId, Progress, UnstampedEvent} from './events.js'
+import type {FastCutover} from './fast-cutover.js'
+import type {GuardHandle} from './guard/handle.js'
 import type {Journal, JournalHints} from './journal.js'
 import type {PreflightFacts} from './preflight/check.js'
 import type {MigrationRequest} from './request.js'
@@ -54,6 +56,8 @@ export interface MigrationState {
   nodeBytes?: Buffer
   nodeVersion?: number
   pendingMutations?: number
+  /** The source servers whose config sync interval was lowered. */
+  fast?: FastCutover
   /** Set by Preflight; the guard is told them. */
   timers?: ServerTimers
   targetAppId?: number
@@ -76,6 +80,8 @@ export interface MigrationContext {
   emit(event: UnstampedEvent): void
   /** What goes on after the commit point, whatever happened to `signal`: there is only forward then. */
   forward: AbortSignal
+  /** Watches over the cutover while it lasts. */
+  guard?: GuardHandle
   hints: JournalHints
   journal: Journal | undefined
   random: () => number

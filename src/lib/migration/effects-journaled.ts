@@ -2,9 +2,17 @@ import {messageOf} from '../errors.js'
 import {describeEffect, type Effect, type EffectKind, type EffectOutcome, type Effects} from './effects.js'
 import type {UnstampedEvent} from './events.js'
 import type {Journal} from './journal.js'
+import type {MigrationLock} from './lock.js'
 
 /** Effects that make things safe again: a full disk must not keep them from happening. */
-const mending: ReadonlySet<EffectKind> = new Set(['close-source', 'lift-deny', 'pause-duplication', 'resume-duplication'])
+const mending: ReadonlySet<EffectKind> = new Set([
+  'close-source',
+  'lift-deny',
+  'lift-target',
+  'pause-duplication',
+  'resume-duplication',
+  'take-commit-away',
+])
 
 /** Writes each effect into the journal before and after it is carried out, and tells of it. */
 export class JournaledEffects implements Effects {
@@ -16,10 +24,13 @@ export class JournaledEffects implements Effects {
     private readonly journal: Journal,
     private readonly table: string,
     private readonly emit: (event: UnstampedEvent) => void,
+    /** Must be held before each effect; what mends may take it again when it was lost (I6). */
+    private readonly lock?: MigrationLock,
   ) {}
 
   async perform(effect: Effect, signal: AbortSignal): Promise<EffectOutcome> {
     const sentence = describeEffect(effect, this.table)
+    await (mending.has(effect.kind) ? this.lock?.regain(signal) : this.lock?.check(signal))
     await this.write({effect, kind: 'before'}, mending.has(effect.kind))
     this.emit({effect, sentence, state: 'begin', type: 'effect'})
     let outcome: EffectOutcome

@@ -6,6 +6,7 @@ import {metaErrorName} from '../pegasus/meta-client.js'
 import {MetaFunctionLevel} from '../rpc/structs/cluster.js'
 import {DuplicationStatus} from '../rpc/structs/duplication.js'
 import type {Effect, EffectOutcome, Effects} from './effects.js'
+import type {MigrationLock} from './lock.js'
 
 /** The env that denies client requests (protocol.md §6.1). */
 export const DENY_ENV = 'replica.deny_client_request'
@@ -17,6 +18,8 @@ const BUSY_LIMIT_MS = 30_000
 
 export interface LiveEffectsOptions {
   clock: Clock
+  /** Its version is checked in the same transaction as the node's. */
+  lock?: MigrationLock
   source: Cluster
   store: MetaproxyStore | undefined
   table: string
@@ -40,6 +43,29 @@ export class LiveEffects implements Effects {
       case 'close-source':
       case 'deny': {
         await source.setEnvs(table, {[DENY_ENV]: effect.value}, limits)
+        return {}
+      }
+
+      case 'open-source-reads': {
+        await source.setEnvs(table, {[DENY_ENV]: effect.value}, limits)
+        return {}
+      }
+
+      case 'close-target':
+      case 'deny-target': {
+        await target.setEnvs(table, {[DENY_ENV]: effect.value}, limits)
+        return {}
+      }
+
+      case 'lift-target': {
+        await (effect.before === null
+          ? target.deleteEnvs(table, [DENY_ENV], limits)
+          : target.setEnvs(table, {[DENY_ENV]: effect.before}, limits))
+        return {}
+      }
+
+      case 'drop-target-table': {
+        await this.dropTargetTable(effect, signal)
         return {}
       }
 
@@ -79,8 +105,10 @@ export class LiveEffects implements Effects {
         return {}
       }
 
-      case 'switch-node': {
-        return this.switchNode(effect, signal)
+      case 'switch-node':
+      case 'switch-node-back':
+      case 'take-commit-away': {
+        return this.writeNode(effect, signal)
       }
 
       case 'trigger-checkpoint': {
@@ -147,10 +175,32 @@ export class LiveEffects implements Effects {
     }
   }
 
-  private async switchNode(effect: Of<'switch-node'>, signal: AbortSignal): Promise<EffectOutcome> {
-    const {store, table} = this.options
+  /** Never another table of the same name; one that is gone was dropped by a first try whose answer was lost. */
+  private async dropTargetTable(effect: Of<'drop-target-table'>, signal: AbortSignal): Promise<void> {
+    const {table, target} = this.options
+    const limits = {patienceMs: LEADER_PATIENCE_MS, signal}
+    const found = await target.table(table, limits)
+    if (!found) return
+    if (found.appId !== effect.appId) {
+      throw new MigratorError('drop.other_table', `the target's ${table} has table id ${found.appId}, not ${effect.appId}: somebody made a new one`, {
+        facts: {expected: effect.appId, found: found.appId},
+        next: 'Find out who did; nothing was dropped.',
+      })
+    }
+
+    await target.dropTable(table, {reserveSeconds: effect.reserveSeconds}, limits)
+  }
+
+  /** One transaction: the lock is checked, the node's version is checked, the bytes are set (I6). */
+  private async writeNode(
+    effect: Of<'switch-node' | 'switch-node-back' | 'take-commit-away'>,
+    signal: AbortSignal,
+  ): Promise<EffectOutcome> {
+    const {lock, store, table} = this.options
     if (!store) throw new TypeError('no metaproxy store')
-    const {version} = await store.compareAndSet(table, Buffer.from(effect.bytes, 'utf8'), effect.beforeVersion, signal)
+    const check = lock?.versionCheck()
+    const bytes = Buffer.from(effect.bytes, 'utf8')
+    const {version} = await store.compareAndSet(table, bytes, effect.beforeVersion, signal, check ? [check] : [])
     return {nodeVersion: version}
   }
 }

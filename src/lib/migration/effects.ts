@@ -14,9 +14,16 @@ export type Effect =
   | {before: string; kind: 'set-meta-level'; level: string; side: Side}
   | {before: string | null; kind: 'deny'; value: string}
   | {before: string | null; kind: 'lift-deny'}
+  | {appId: number; kind: 'drop-target-table'; reserveSeconds: number}
   | {before: string | null; kind: 'close-source'; value: string}
+  | {before: string | null; kind: 'close-target'; value: string}
+  | {before: string | null; kind: 'deny-target'; value: string}
+  | {before: string | null; kind: 'lift-target'}
+  | {before: string | null; kind: 'open-source-reads'; value: string}
   | {before: Record<string, string>; keys: string[]; kind: 'delete-target-envs'}
   | {beforeVersion: number; bytes: string; before: string; kind: 'switch-node'; path: string}
+  | {beforeVersion: number; bytes: string; before: string; kind: 'switch-node-back'; path: string}
+  | {beforeVersion: number; bytes: string; kind: 'take-commit-away'; path: string}
   | {dupid: number; kind: 'pause-duplication'}
   | {dupid: number; kind: 'remove-duplication'}
   | {dupid: number; kind: 'resume-duplication'}
@@ -27,15 +34,22 @@ export type EffectKind = Effect['kind']
 export const effectKinds = [
   'add-duplication',
   'close-source',
+  'close-target',
   'delete-target-envs',
   'deny',
+  'deny-target',
+  'drop-target-table',
   'lift-deny',
+  'lift-target',
+  'open-source-reads',
   'pause-duplication',
   'remove-duplication',
   'resume-duplication',
   'set-meta-level',
   'set-server-config',
   'switch-node',
+  'switch-node-back',
+  'take-commit-away',
   'trigger-checkpoint',
 ] as const satisfies readonly EffectKind[]
 
@@ -64,6 +78,10 @@ export function describeEffect(effect: Effect, table: string): string {
       return `set replica.deny_client_request=${effect.value} on the source's ${table}, so that remaining clients go away`
     }
 
+    case 'close-target': {
+      return `set replica.deny_client_request=${effect.value} on the target's ${table}, so that remaining clients go away`
+    }
+
     case 'delete-target-envs': {
       return `delete ${effect.keys.join(', ')} from the target's ${table}`
     }
@@ -72,8 +90,24 @@ export function describeEffect(effect: Effect, table: string): string {
       return `set replica.deny_client_request=${effect.value} on the source's ${table}: writes are denied from here on`
     }
 
+    case 'deny-target': {
+      return `set replica.deny_client_request=${effect.value} on the target's ${table}: writes are denied on both sides from here on`
+    }
+
+    case 'drop-target-table': {
+      return `drop ${table} (table id ${effect.appId}) on the target; it can be recalled for ${Math.round(effect.reserveSeconds / 86_400)} days`
+    }
+
     case 'lift-deny': {
       return `delete replica.deny_client_request from the source's ${table}: writes are allowed again`
+    }
+
+    case 'lift-target': {
+      return `delete replica.deny_client_request from the target's ${table}: writes are allowed there again`
+    }
+
+    case 'open-source-reads': {
+      return `set replica.deny_client_request=${effect.value} on the source's ${table}: its rows can be read, not written`
     }
 
     case 'pause-duplication': {
@@ -96,8 +130,13 @@ export function describeEffect(effect: Effect, table: string): string {
       return `set ${effect.name}=${effect.value} on ${effect.side} server ${effect.server} (was ${effect.before})`
     }
 
-    case 'switch-node': {
+    case 'switch-node':
+    case 'switch-node-back': {
       return `write ${effect.bytes} to ZooKeeper node ${effect.path} at version ${effect.beforeVersion} (compare-and-set)`
+    }
+
+    case 'take-commit-away': {
+      return `write the same bytes to ZooKeeper node ${effect.path} at version ${effect.beforeVersion}, so that a switch still under way must fail`
     }
 
     case 'trigger-checkpoint': {

@@ -1,12 +1,15 @@
 import type {Clock} from '../clock.js'
 import type {Transport} from '../rpc/transport.js'
 import type {MetaproxyStore} from '../metaproxy/store.js'
-import type {MigrationEvent} from './events.js'
+import type {MigrationEvent, UnstampedEvent} from './events.js'
+import type {GuardHandle} from './guard/handle.js'
+import type {GuardPlan} from './guard/plan.js'
 import type {MetaproxyLocation, MigrationRequest} from './request.js'
 import type {MigrationResult} from './result.js'
 
 export type {MigrationEvent, PhaseId, Progress} from './events.js'
 export {migrate} from './migrate.js'
+export {startGuardProcess} from './guard/process.js'
 export {phaseIds, phaseTitles} from './events.js'
 export type {DenyMode, MetaproxyLocation, MigrationRequest, PhaseLimits, VerifyMode} from './request.js'
 export {defaultLimits} from './request.js'
@@ -20,6 +23,8 @@ export interface MigrationWorld {
   /** Opens metaproxy's store; default: ZooKeeper itself. */
   openStore?(location: MetaproxyLocation, clock: Clock): MetaproxyStore
   random: () => number
+  /** Starts a guard that watches over the cutover (docs/guard.md); undefined: none (`--no-guard`). */
+  startGuard?(plan: GuardPlan, emit: (event: UnstampedEvent) => void): Promise<GuardHandle>
   transport: Transport
 }
 

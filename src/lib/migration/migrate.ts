@@ -1,7 +1,7 @@
-import type {Clock} from '../clock.js'
+import {setMaxListeners} from 'node:events'
+
 import {isMigratorError, messageOf, MigratorError} from '../errors.js'
-import {parseZooKeeperAuth} from '../metaproxy/zookeeper-options.js'
-import {ZooKeeperStore} from '../metaproxy/zookeeper-store.js'
+import {openZooKeeper} from '../metaproxy/open.js'
 import type {MetaproxyStore} from '../metaproxy/store.js'
 import {PegasusClient} from '../pegasus/client.js'
 import {factsOf, freshState, type MigrationContext} from './context.js'
@@ -12,11 +12,14 @@ import {describeEffect, type Effects} from './effects.js'
 import type {UnstampedEvent} from './events.js'
 import type {Migrate, MigrateHooks, MigrationWorld} from './index.js'
 import {hintsOf, Journal, journalPath, readJournal} from './journal.js'
+import {restoreSyncInterval} from './fast-cutover.js'
+import type {GuardHandle} from './guard/handle.js'
 import {locate} from './position.js'
-import type {MetaproxyLocation, MigrationRequest} from './request.js'
+import type {MigrationRequest} from './request.js'
 import type {MigrationResult} from './result.js'
 import {ResultBuilder} from './result-builder.js'
 import {boundedContext, cutover, phases, type RunOutcome, runPhases} from './runner.js'
+import {timersOf} from './timers.js'
 import {undo} from './undo.js'
 import {mayPass} from './wait.js'
 
@@ -38,15 +41,12 @@ export const migrate: Migrate = async (request, world, hooks, {dryRun, signal}) 
   }
 }
 
-function openZooKeeper({auth, hosts, root}: MetaproxyLocation, clock: Clock): MetaproxyStore {
-  return new ZooKeeperStore({...(auth === undefined ? {} : {auth: parseZooKeeperAuth(auth)}), clock, hosts, root})
-}
-
 class Run {
   private readonly builder: ResultBuilder
   private readonly client: PegasusClient
   private context: MigrationContext | undefined
   private readonly forward = new AbortController()
+  private guard: GuardHandle | undefined
   private readonly store: MetaproxyStore | undefined
 
   constructor(
@@ -57,6 +57,8 @@ class Run {
     private readonly signal: AbortSignal,
   ) {
     this.builder = new ResultBuilder(request)
+    // Hundreds of calls may be under way on one signal; each takes its listener away again.
+    setMaxListeners(0, signal, this.forward.signal)
     this.client = new PegasusClient({clock: world.clock, random: world.random, transport: world.transport})
     this.store = request.metaproxy && (world.openStore ?? openZooKeeper)(request.metaproxy, world.clock)
   }
@@ -134,10 +136,15 @@ class Run {
     for (let attempt = 1; ; attempt++) {
       const cut = await this.cutOver(context, phases.filter(({id}) => cutover.has(id)))
       this.builder.addTimings(cut.timings)
-      if (cut.error === undefined) return undefined
+      if (cut.error === undefined) {
+        await this.dismissGuard()
+        return undefined
+      }
+
       if (attempt >= attempts || !worthAnotherTry(cut.error, this.signal)) return this.stop(context, cut)
       const undone = await undo(context, {reason: messageOf(cut.error), signal: this.forward.signal})
       if (undone.state !== 'writable') return this.stop(context, cut)
+      await this.dismissGuard()
       context.emit({
         code: 'cutover.again',
         message: `cutover ${attempt} of ${attempts} was taken back (${messageOf(cut.error)}); writes are allowed, catching up again`,
@@ -153,19 +160,44 @@ class Run {
 
   /** Deny, drain and switch, with a signal that aborts early enough for the undo to fit into the bound. */
   private async cutOver(context: MigrationContext, during: typeof phases): Promise<RunOutcome> {
+    let guard: GuardHandle | undefined
+    try {
+      guard = await this.startGuard(context)
+    } catch (error) {
+      return {error, timings: []}
+    }
+
+    context.guard = guard
     const bounded = boundedContext(context)
     try {
       return await runPhases(bounded.context, during)
     } finally {
       bounded.dispose()
+      this.guard = guard
     }
+  }
+
+  private async startGuard(context: MigrationContext): Promise<GuardHandle | undefined> {
+    const {journalDirectory, startGuard} = this.world
+    if (!startGuard) return undefined
+    const {request, state} = context
+    return startGuard({dupid: state.dupid, journalDirectory, request, timers: timersOf(state)}, context.emit)
+  }
+
+  /** Only when nothing is denied any more, or nothing may be lifted any more. */
+  private async dismissGuard(): Promise<void> {
+    await this.guard?.dismiss()
+    this.guard = undefined
   }
 
   private async stop(context: MigrationContext, outcome: RunOutcome): Promise<MigrationResult> {
     const {error} = outcome
     const undone = await undo(context, {reason: messageOf(error), signal: this.forward.signal})
+    // While writes may be denied the guard stays: it goes on trying when this run has ended.
+    if (undone.state !== 'denied') await this.dismissGuard()
     if (undone.state === 'switched') return this.end(context, 'switched-unfinished', error)
     if (undone.state === 'denied') return this.end(context, 'write-denied', new MigratorError('undo.failed', undone.reason, {cause: error}))
+    await restoreSyncInterval(context, this.forward.signal)
     if (isMigratorError(error, 'duplicate.primary_moved')) await this.dropTainted(context)
     return this.end(context, 'stopped', error)
   }

@@ -49,6 +49,8 @@ export interface MigrationRequest {
   /** How often the cutover is tried before the run gives up, writes allowed; default 3. */
   cutoverAttempts?: number
   denyMode: DenyMode
+  /** Whether the source servers' config sync is shortened for the cutover; default `auto`: where it can be had. */
+  fastCutover?: 'auto' | 'off' | 'on'
   limits: PhaseLimits
   /** Bound of the write-deny window, taking the deny back included. */
   maxWriteDenyMs: number

@@ -11,6 +11,12 @@ export const BATCH_BYTES_WANTED = '0'
 type ServerConfigEffect = Extract<Effect, {kind: 'set-server-config'}>
 type MetaLevelEffect = Extract<Effect, {kind: 'set-meta-level'}>
 
+/** The part of a context that putting settings back needs. */
+export type SettingsContext = Pick<MigrationContext, 'effects' | 'emit' | 'source' | 'target'> & {
+  hints: Pick<MigrationContext['hints'], 'settings'>
+  state: Pick<MigrationContext['state'], 'settingsPutBack'>
+}
+
 /** Servers of the source that host a replica of the table at the moment. */
 export async function hostingServers(context: MigrationContext, signal = context.signal): Promise<string[]> {
   const {partitions} = await context.source.configuration(context.request.table, {signal})
@@ -33,18 +39,16 @@ export async function ensureNoBatching(context: MigrationContext): Promise<strin
   )
   const wrong = values.filter(({value}) => value !== BATCH_BYTES_WANTED)
   for (const {address, value} of wrong) {
-    await context.effects.perform(
-      {
-        before: value ?? '',
-        kind: 'set-server-config',
-        name: BATCH_BYTES,
-        server: address,
-        side: 'source',
-        value: BATCH_BYTES_WANTED,
-      },
-      context.signal,
-    )
-    remember(context, {before: value ?? '', kind: 'set-server-config', name: BATCH_BYTES, server: address, side: 'source', value: BATCH_BYTES_WANTED})
+    const effect: ServerConfigEffect = {
+      before: value ?? '',
+      kind: 'set-server-config',
+      name: BATCH_BYTES,
+      server: address,
+      side: 'source',
+      value: BATCH_BYTES_WANTED,
+    }
+    await context.effects.perform(effect, context.signal)
+    rememberSetting(context, effect)
   }
 
   return wrong.map(({address}) => address)
@@ -56,7 +60,7 @@ export async function ensureSteady(context: MigrationContext): Promise<void> {
   if (level !== MetaFunctionLevel.fl_lively) return
   const effect: MetaLevelEffect = {before: levelName(level), kind: 'set-meta-level', level: 'steady', side: 'source'}
   await context.effects.perform(effect, context.signal)
-  remember(context, effect)
+  rememberSetting(context, effect)
 }
 
 /** `lively` for fl_lively. */
@@ -64,7 +68,8 @@ export function levelName(level: MetaFunctionLevel): string {
   return (MetaFunctionLevel[level] ?? String(level)).replace(/^fl_/, '')
 }
 
-function remember(context: MigrationContext, effect: MetaLevelEffect | ServerConfigEffect): void {
+/** Keeps what a setting was before our first change of it, so that it can be put back. */
+export function rememberSetting(context: MigrationContext, effect: MetaLevelEffect | ServerConfigEffect): void {
   const known = context.hints.settings.some((other) => sameSetting(other, effect))
   if (!known) context.hints.settings.push(effect)
 }
@@ -81,9 +86,13 @@ function sameSetting(a: Effect, b: Effect): boolean {
  * Puts every setting back that this migration changed, this run's and earlier ones' (I5). A setting that cannot be
  * put back is told as a warning with what to do by hand; the others are put back all the same.
  */
-export async function putSettingsBack(context: MigrationContext, signal: AbortSignal): Promise<void> {
-  const left: Effect[] = []
-  for (const effect of context.hints.settings) {
+export async function putSettingsBack(
+  context: MigrationContext,
+  signal: AbortSignal,
+  selected: (effect: Effect) => boolean = () => true,
+): Promise<void> {
+  const left = context.hints.settings.filter((effect) => !selected(effect))
+  for (const effect of context.hints.settings.filter((candidate) => selected(candidate))) {
     try {
       const back = await backEffect(context, effect, signal)
       if (back) await context.effects.perform(back, signal)
@@ -104,7 +113,7 @@ export async function putSettingsBack(context: MigrationContext, signal: AbortSi
 }
 
 /** The effect that puts a setting back, or undefined when it is as it was already. */
-async function backEffect(context: MigrationContext, effect: Effect, signal: AbortSignal): Promise<Effect | undefined> {
+async function backEffect(context: SettingsContext, effect: Effect, signal: AbortSignal): Promise<Effect | undefined> {
   if (effect.kind === 'set-server-config') {
     const cluster = effect.side === 'source' ? context.source : context.target
     const now = await cluster.server(effect.server).config(effect.name, {signal})
@@ -121,7 +130,8 @@ async function backEffect(context: MigrationContext, effect: Effect, signal: Abo
   return undefined
 }
 
-function describeBack(effect: Effect): string {
+/** What putting a setting back comes to, in words. */
+export function describeBack(effect: Effect): string {
   if (effect.kind === 'set-server-config') return `${effect.name} back to ${effect.before} on ${effect.server}`
   return effect.kind === 'set-meta-level' ? `meta level of the ${effect.side} back to ${effect.before}` : effect.kind
 }

@@ -1,4 +1,5 @@
 import type {MigrationState} from './context.js'
+import type {Effect} from './effects.js'
 import type {PreflightFacts} from './preflight/check.js'
 
 /** The source servers' own timers, the slowest of those that host the table; ms. */
@@ -16,8 +17,11 @@ export function timersOf(state: Pick<MigrationState, 'timers'>): ServerTimers {
   return state.timers ?? defaults
 }
 
-/** What Preflight read from the servers. */
-export function readTimers(facts: PreflightFacts): ServerTimers {
+/**
+ * What Preflight read from the servers. An interval that an earlier run lowered is not believed: nobody knows whether
+ * it counts already.
+ */
+export function readTimers(facts: PreflightFacts, changed: readonly Effect[]): ServerTimers {
   const slowest = (name: string, fallbackMs: number) => {
     const values = facts.source.servers
       .map(({config}) => Number(config.get(name)))
@@ -25,8 +29,11 @@ export function readTimers(facts: PreflightFacts): ServerTimers {
     return values.length > 0 ? Math.max(...values) : fallbackMs
   }
 
+  const lowered = changed
+    .filter((effect) => effect.kind === 'set-server-config' && effect.name === 'config_sync_interval_ms')
+    .map((effect) => Number('before' in effect ? effect.before : 0))
   return {
-    configSyncMs: slowest('config_sync_interval_ms', defaults.configSyncMs),
+    configSyncMs: Math.max(slowest('config_sync_interval_ms', defaults.configSyncMs), ...lowered),
     groupCheckMs: slowest('group_check_interval_ms', defaults.groupCheckMs),
   }
 }

@@ -1,22 +1,12 @@
-import {sleep} from '../clock.js'
-import {isMigratorError, messageOf, MigratorError} from '../errors.js'
+import {messageOf} from '../errors.js'
 import {DuplicationStatus} from '../rpc/structs/duplication.js'
 import type {MigrationContext} from './context.js'
-import {proveEverywhere} from './proof/deny.js'
+import {insist, liftAndProve, liftLimitMs, type MendingOptions, takeCommitAway} from './mend.js'
 import {putSettingsBack} from './settings.js'
 import {timersOf} from './timers.js'
-import {mayPass} from './wait.js'
 
-const RETRY_MS = 2000
-/** The undo goes on beyond the bound; this only bounds a command that nobody stops. */
-const UNDO_LIMIT_MS = 15 * 60_000
-
-export interface UndoOptions {
-  /** How long to insist on each step; default 15 min. */
-  limitMs?: number
+export interface UndoOptions extends MendingOptions {
   reason: string
-  /** Aborts only when the operator leaves at once. */
-  signal: AbortSignal
 }
 
 /** What the undo could make sure of. */
@@ -44,12 +34,17 @@ export async function undo(context: MigrationContext, options: UndoOptions): Pro
 
   emit({
     reason,
-    sentence: `writes to ${context.request.table} are allowed again; this takes up to ${Math.round(liftMs(context) / 1000)} s`,
+    sentence: `writes to ${context.request.table} are allowed again; this takes up to ${Math.round(liftLimitMs(timersOf(state).configSyncMs) / 1000)} s`,
     type: 'undo-started',
   })
   try {
-    if (state.commit === 'uncertain' && (await takeCommitAway(context, options)) === 'switched') return {state: 'switched'}
-    await lift(context, options)
+    if (state.commit === 'uncertain') {
+      const found = await takeCommitAway(context, options)
+      state.commit = found === 'switched' ? 'done' : 'none'
+      if (found === 'switched') return {state: 'switched'}
+    }
+
+    await liftDeny(context, options)
     await resumeShipping(context, options)
     emit({ok: true, sentence: 'every primary accepts writes again (proved by probe)', type: 'undo-finished'})
     return {state: 'writable'}
@@ -59,10 +54,6 @@ export async function undo(context: MigrationContext, options: UndoOptions): Pro
   }
 }
 
-function liftMs(context: MigrationContext): number {
-  return timersOf(context.state).configSyncMs + 1000
-}
-
 /** Nothing was denied: without a duplication the settings are of no use either. */
 async function undoBeforeDeny(context: MigrationContext, signal: AbortSignal): Promise<void> {
   const {dryRun, state} = context
@@ -70,53 +61,9 @@ async function undoBeforeDeny(context: MigrationContext, signal: AbortSignal): P
   await putSettingsBack(context, signal)
 }
 
-/** @returns `switched` when the node names the target after all */
-async function takeCommitAway(context: MigrationContext, options: UndoOptions): Promise<'source' | 'switched'> {
-  const {request, state, store} = context
-  const {signal} = options
-  return insist(context, options, 'looking whether the node was switched', async () => {
-    const node = await store!.read(request.table, signal)
-    if (node.data.clusterName === request.targetCluster) {
-      state.commit = 'done'
-      return 'switched'
-    }
-
-    try {
-      await store!.compareAndSet(request.table, node.bytes, node.version, signal)
-    } catch (error) {
-      // Somebody wrote between: look again.
-      if (isMigratorError(error, 'zk.version_conflict')) {
-        throw new MigratorError('zk.moved', 'the node changed while it was looked at', {cause: error})
-      }
-
-      throw error
-    }
-
-    state.commit = 'none'
-    return 'source'
-  })
-}
-
-async function lift(context: MigrationContext, options: UndoOptions): Promise<void> {
-  const {client, clock, effects, emit, request, source, state} = context
-  const {signal} = options
-  await insist(context, options, 'taking the write-deny back', () =>
-    effects.perform({before: null, kind: 'lift-deny'}, signal),
-  )
-  emit({sentence: 'the deny env is deleted; waiting for every server to hear of it', type: 'undo-progress'})
-  await insist(context, options, 'proving that writes are allowed', () =>
-    proveEverywhere({
-      clock,
-      cluster: source,
-      limitMs: liftMs(context) + 30_000,
-      onProgress: ({partitionCount, proved}) =>
-        emit({sentence: `${proved} of ${partitionCount} partitions accept writes again`, type: 'undo-progress'}),
-      pool: client.pool,
-      signal,
-      table: request.table,
-      wanted: 'writable',
-    }),
-  )
+async function liftDeny(context: MigrationContext, options: UndoOptions): Promise<void> {
+  const {clock, state} = context
+  await liftAndProve(context, {...options, configSyncMs: timersOf(state).configSyncMs})
   state.denySet = false
   state.window.liftedAtMs = clock.wallMs()
   if (state.window.firstRefusedAtMs !== undefined) {
@@ -136,31 +83,4 @@ async function resumeShipping(context: MigrationContext, options: UndoOptions): 
     await effects.perform({dupid: state.dupid, kind: 'resume-duplication'}, signal)
   })
   state.paused = false
-}
-
-/** Tries until it works, the operator leaves, or the limit of all undoing is reached. */
-async function insist<T>(
-  context: MigrationContext,
-  {limitMs = UNDO_LIMIT_MS, signal}: UndoOptions,
-  what: string,
-  attempt: () => Promise<T>,
-): Promise<T> {
-  const {clock, emit} = context
-  const startMs = clock.nowMs()
-  for (;;) {
-    signal.throwIfAborted()
-    try {
-      return await attempt()
-    } catch (error) {
-      signal.throwIfAborted()
-      const again = mayPass(error) || isMigratorError(error, 'deny.not_proved')
-      if (!again || clock.nowMs() - startMs > limitMs) throw error
-      emit({
-        code: 'undo.trouble',
-        message: `ALARM: ${context.request.table} may still be write-denied; ${what}: ${messageOf(error)}; trying again`,
-        type: 'warning',
-      })
-      await sleep(clock, RETRY_MS, signal)
-    }
-  }
 }

@@ -3,6 +3,7 @@ import {sleep} from '../../clock.js'
 import {messageOf} from '../../errors.js'
 import type {MigrationContext} from '../context.js'
 import {DENY_ENV} from '../effects-live.js'
+import {restoreSyncInterval} from '../fast-cutover.js'
 import {undo} from '../undo.js'
 import {mayPass} from '../wait.js'
 import type {GuardChannel, GuardStatus} from './channel.js'
@@ -89,6 +90,7 @@ class Watch {
       }
 
       if (result.state === 'writable') {
+        await restoreSyncInterval(context, signal)
         await this.tell('lifted', 'every primary accepts writes again')
         return 'lifted'
       }

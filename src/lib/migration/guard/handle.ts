@@ -1,7 +1,7 @@
 import {type Clock, sleep, type Timer} from '../../clock.js'
 import {messageOf, MigratorError} from '../../errors.js'
 import type {UnstampedEvent} from '../events.js'
-import type {GuardChannel} from './channel.js'
+import type {GuardChannel, GuardStatus} from './channel.js'
 
 const BEAT_MS = 1000
 const READY_LIMIT_MS = 10_000
@@ -28,6 +28,7 @@ export async function startGuard(
   emit: (event: UnstampedEvent) => void,
   launch: () => Promise<void>,
 ): Promise<GuardHandle> {
+  await sendEarlierAway(channel, clock)
   await channel.clear()
   const beater = new Beater(channel, clock, emit)
   await beater.beat()
@@ -45,6 +46,34 @@ export async function startGuard(
   }
 
   return new DriverSide(channel, beater)
+}
+
+/** Two guards never act at once: one that only lingers is sent away, one that acts is left to its work. */
+async function sendEarlierAway(channel: GuardChannel, clock: Clock): Promise<void> {
+  const earlier = await channel.readStatus()
+  if (!earlier || finished.has(earlier.state) || !processLives(earlier.pid)) return
+  await channel.beat(Number.MAX_SAFE_INTEGER, 'dismissed')
+  const startMs = clock.nowMs()
+  while ((await channel.readStatus())?.state !== 'gone' && processLives(earlier.pid)) {
+    if (clock.nowMs() - startMs > READY_LIMIT_MS) {
+      throw new MigratorError('guard.busy', `the guard of an earlier run (process ${earlier.pid}) is still at work: ${earlier.text}`, {
+        next: 'Wait until it has taken the write-deny back: pegasus table:migrate-status shows it. Then run the same command again.',
+      })
+    }
+
+    await sleep(clock, READY_POLL_MS)
+  }
+}
+
+const finished: ReadonlySet<GuardStatus['state']> = new Set(['gone', 'switched'])
+
+function processLives(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
 }
 
 class Beater {

@@ -2,6 +2,7 @@ import {MigratorError} from '../../errors.js'
 import {DuplicationStatus} from '../../rpc/structs/duplication.js'
 import {factsOf, type MigrationContext, type Phase} from '../context.js'
 import type {Progress} from '../events.js'
+import {lowerSyncInterval, watchMeta} from '../fast-cutover.js'
 import {notShipping, pendingMutations, readShipping, type ShippingView, worstPartition} from '../proof/shipping.js'
 import {BATCH_BYTES, ensureNoBatching, ensureSteady} from '../settings.js'
 import {explainTarget} from '../target-health.js'
@@ -19,7 +20,11 @@ export const catchUp: Phase = {
   async observe() {
     return {done: false}
   },
-  steps: [{title: 'wait until the pending mutations are few', wait}],
+  steps: [
+    // Early, because it counts only after each server's next tick: at least one old interval before the deny.
+    {act: lowerSyncInterval, title: "shorten the source servers' config sync for the cutover"},
+    {title: 'wait until the pending mutations are few', wait},
+  ],
   summarize: ({state}) => `${state.pendingMutations ?? 0} mutations pending`,
 }
 
@@ -103,6 +108,8 @@ export async function requireLog(context: MigrationContext): Promise<void> {
 /** A server that restarted ships in batches again: from then on only a full comparison can tell (product.md, lesson 13). */
 async function keepSettings(context: MigrationContext): Promise<void> {
   await ensureSteady(context)
+  if (context.state.fast) await lowerSyncInterval(context)
+  await watchMeta(context)
   const changed = await ensureNoBatching(context)
   if (changed.length === 0) return
   context.state.fullVerifyBecause = `${BATCH_BYTES} was not 0 on ${changed.join(', ')} for a while`

@@ -2,6 +2,7 @@ import {MigratorError} from '../../errors.js'
 import type {MigrationContext, Phase} from '../context.js'
 import {DENY_ENV} from '../effects-live.js'
 import type {Progress} from '../events.js'
+import {waitForShortSync} from '../fast-cutover.js'
 import {refuseForeignWrites} from '../foreign-writes.js'
 import {proveEverywhere, type Wanted} from '../proof/deny.js'
 import {timersOf} from '../timers.js'
@@ -18,6 +19,7 @@ export const deny: Phase = {
     return {done: false}
   },
   steps: [
+    {title: 'wait until every server hears of envs within a second', wait: waitForShortSync},
     // Immediately before the deny: set any earlier it would be copied to the target (product.md, lesson 1).
     {act: checkReadiness, title: 'look once more at the duplication, the target and the node'},
     {act: setDeny, title: 'deny writes', wait: proveDenied},
@@ -77,6 +79,7 @@ async function setDeny(context: MigrationContext): Promise<void> {
     })
   }
 
+  await context.guard?.assertMine()
   // Known before it is sent: if the answer is lost the undo must still take it back.
   state.denySet = true
   state.window.setAtMs = clock.wallMs()

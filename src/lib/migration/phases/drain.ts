@@ -230,6 +230,7 @@ class DrainPass {
 async function stopShipping(context: MigrationContext): Promise<void> {
   const {effects, request, signal, source, state} = context
   for (;;) {
+    await context.guard?.assertMine()
     state.paused = true
     await effects.perform({dupid: state.dupid, kind: 'pause-duplication'}, signal)
     if (context.dryRun) return

@@ -1,11 +1,8 @@
-import {DuplicationStatus} from '../../rpc/structs/duplication.js'
 import {factsOf, type MigrationContext, type Phase} from '../context.js'
 import {DENY_ENV} from '../effects-live.js'
 import type {Progress} from '../events.js'
+import {waitUntilForgotten} from '../forget.js'
 import {putSettingsBack} from '../settings.js'
-import {waitUntil} from '../wait.js'
-
-const POLL_MS = 1000
 
 /** Takes away what the migration needed: only the source's `reconfig*all` stays (I5). */
 export const finish: Phase = {
@@ -14,7 +11,7 @@ export const finish: Phase = {
     return {done: false}
   },
   steps: [
-    {act: removeDuplication, title: 'remove the duplication', wait: waitUntilForgotten},
+    {act: removeDuplication, title: 'remove the duplication', wait: waitUntilServersForgot},
     {act: cleanTarget, title: "clean the target's envs"},
     {act: restore, title: 'put every setting back'},
   ],
@@ -31,39 +28,17 @@ async function removeDuplication(context: MigrationContext): Promise<void> {
   await effects.perform({dupid: state.dupid, kind: 'remove-duplication'}, forwardOf(context))
 }
 
-/** Servers forget at their next duplication sync, 10 s at most (measured.md §5); dropping the table earlier crashes them. */
-async function waitUntilForgotten(context: MigrationContext, report: (progress: Progress) => void): Promise<void> {
+async function waitUntilServersForgot(context: MigrationContext, report: (progress: Progress) => void): Promise<void> {
   const {clock, forward, request, source, state} = context
-  const {appId} = factsOf(context).source.configuration
-  const servers = factsOf(context).source.servers.filter(({alive}) => alive).map(({address}) => address)
-  await waitUntil<string[]>({
+  await waitUntilForgotten({
+    appId: factsOf(context).source.configuration.appId,
     clock,
-    describe: (left) => `${left.join(', ')} still know it`,
-    done: (left) => left.length === 0,
-    intervalMs: POLL_MS,
+    cluster: source,
+    dupid: state.dupid,
     limitMs: request.limits.finishMs,
-    async observe() {
-      const entries = await source.duplications(request.table, {signal: forward})
-      if (entries.some(({dupid, status}) => dupid === state.dupid && status !== DuplicationStatus.DS_REMOVED)) {
-        return ['the meta']
-      }
-
-      const nodes = await source.nodes({signal: forward})
-      const alive = new Set(nodes.filter((node) => node.alive).map(({address}) => address))
-      const knowing = await Promise.all(
-        servers
-          .filter((address) => alive.has(address))
-          .map(async (address) => {
-            const {states} = await source.server(address).duplicationStates(appId, {signal: forward})
-            return states.some(({dupid}) => dupid === state.dupid) ? address : undefined
-          }),
-      )
-      return knowing.filter((address) => address !== undefined)
-    },
-    onProgress: (left) =>
-      report({partitionCount: servers.length, partitionsDone: servers.length - left.length, text: `${left.length} servers still know the duplication`}),
+    report,
     signal: forward,
-    stage: `removal of duplication ${state.dupid}`,
+    table: request.table,
   })
 }
 

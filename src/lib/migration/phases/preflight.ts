@@ -34,7 +34,7 @@ async function runChecks(context: MigrationContext): Promise<void> {
     ...(store ? {store} : {}),
   })
   state.facts = facts
-  state.timers = readTimers(facts)
+  state.timers = readTimers(facts, hints.settings)
   const results = await runPreflight(facts, (check) => context.emit({check, type: 'check'}))
   const stopping = results.filter(
     ({id, severity}) => severity === 'error' || (severity === 'confirm' && !request.accepted.includes(id)),

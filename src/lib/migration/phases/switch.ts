@@ -42,6 +42,7 @@ async function switchNode(context: MigrationContext): Promise<void> {
   const facts = factsOf(context)
   const node = facts.metaproxy?.node
   const bytes = formatNodeData(request.targetCluster, request.targetMetas)
+  await context.guard?.assertMine()
   state.commit = 'uncertain'
   try {
     const {nodeVersion} = await effects.perform(
@@ -87,7 +88,8 @@ async function askOperator(context: MigrationContext): Promise<void> {
 
 /** Written down before anything follows from it: a later run must know that applications may have moved. */
 async function giveWord(context: MigrationContext): Promise<void> {
-  const {clock, journal, state} = context
+  const {clock, guard, journal, state} = context
+  await guard?.claimWord()
   await journal?.write({kind: 'word'})
   state.commit = 'done'
   state.window.switchedAtMs = clock.wallMs()

@@ -110,7 +110,7 @@ export async function askMeta(
   try {
     // Never by HTTP: on a follower of 2.4 and 2.5 it is dangerous (product.md, lesson 6).
     const text = await server.command('server-info', [], limits)
-    facts.version = /Pegasus Server (\S+)/.exec(text)?.[1] ?? ''
+    facts.version = /Pegasus Server (\S+)|"version":\s*"([^"]+)"/.exec(text)?.slice(1).find(Boolean) ?? ''
     facts.dump = await server.configDump(limits)
   } catch (error) {
     if (!(error instanceof MigratorError)) throw error

@@ -10,6 +10,7 @@ import {byServer, movedPrimaries, readPrimaries} from './primaries.js'
 /** How long a write must stay unanswered to count as denied in `timeout` mode. */
 export const SILENCE_MS = 3000
 const PROBE_TIMEOUT_MS = 3000
+const QUICK_PROBE_TIMEOUT_MS = 600
 /** Between two looks at a server that does not show the wanted state yet. */
 const RETRY_MS = 100
 /** Between overlapping probes in `timeout` mode. */
@@ -182,7 +183,9 @@ class Prober {
    * lists the server as alive.
    */
   private async showsAnswer(primary: PrimaryAt, wanted: Exclude<Wanted, 'timeout-write'>): Promise<[boolean, string]> {
-    const [write, read] = await Promise.all([this.write(primary), this.read(primary)])
+    // A server that still leaves writes unanswered must not hold up the look that finds it refusing them.
+    const timeoutMs = wanted === 'reconfig-all' ? QUICK_PROBE_TIMEOUT_MS : PROBE_TIMEOUT_MS
+    const [write, read] = await Promise.all([this.write(primary, timeoutMs), this.read(primary)])
     const answer = `answered writes: ${write.verdict} (${write.detail}), reads: ${read.verdict}`
     if (wanted === 'writable') return [write.verdict === 'not-denied', answer]
     if (write.verdict !== 'denied-reconfig') return [false, answer]

@@ -1,0 +1,161 @@
+import {messageOf} from '../errors.js'
+import {factsOf, type MigrationContext} from './context.js'
+import type {Progress} from './events.js'
+import {hostingServers, putSettingsBack, rememberSetting} from './settings.js'
+import {timersOf} from './timers.js'
+import {mayPass, waitUntil} from './wait.js'
+
+/** How often a replica server asks the meta for envs: the spread of a deny and of its lift (measured.md §1, §2). */
+export const SYNC_INTERVAL = 'config_sync_interval_ms'
+const LOWERED_MS = 1000
+/** Each sync sends all replicas of a server through one thread of the meta. */
+const MOST_REPLICAS_PER_SECOND = 5000
+/** On top of the old interval, before the new one is believed. */
+const TICK_MARGIN_MS = 1500
+const POLL_MS = 1000
+/** An answer time that doubled counts only above this: below, it is noise. */
+const SLOW_META_MS = 50
+const META_SAMPLES = 3
+
+/** Servers whose interval was lowered by us. */
+export interface FastCutover {
+  /** Answer time of the meta leader before anything was lowered, ms. */
+  metaMs: number
+  /** What the interval was, and when it was lowered (`Clock.nowMs`), by server. */
+  servers: Map<string, {loweredAtMs: number; oldMs: number; startTime: string}>
+}
+
+/** Why the interval is not lowered, or undefined. */
+export async function fastCutoverObstacle(context: MigrationContext): Promise<string | undefined> {
+  const {hints, request, state} = context
+  const {generation, servers} = factsOf(context).source
+  const wanted = request.fastCutover ?? 'auto'
+  if (wanted === 'off') return 'not wanted (--no-fast-cutover)'
+  if (generation === '2.4') return `${SYNC_INTERVAL} cannot be changed at run time on 2.4`
+  if (generation === 'master') return `master answers ERR_OK to a new ${SYNC_INTERVAL} and changes nothing`
+  const ours = hints.settings.some((effect) => effect.kind === 'set-server-config' && effect.name === SYNC_INTERVAL)
+  if (!ours && timersOf(state).configSyncMs <= LOWERED_MS) return `${SYNC_INTERVAL} is ${LOWERED_MS} ms or less already`
+  if (wanted === 'on') return undefined
+  const replicas = await Promise.all(
+    servers.map(async ({address}) => (await context.source.server(address).replicas({signal: context.signal})).length),
+  )
+  const perSecond = (replicas.reduce((sum, count) => sum + count, 0) * 1000) / LOWERED_MS
+  return perSecond > MOST_REPLICAS_PER_SECOND
+    ? `the servers hold ${perSecond} replicas: too many for the meta each second (--fast-cutover does it all the same)`
+    : undefined
+}
+
+/** Lowers the interval on every source server that hosts the table, and again where a restart undid it. */
+export async function lowerSyncInterval(context: MigrationContext): Promise<void> {
+  const {state} = context
+  if (!state.fast) {
+    const obstacle = await fastCutoverObstacle(context)
+    if (obstacle !== undefined) return
+    state.fast = {metaMs: await metaAnswerMs(context), servers: new Map()}
+  }
+
+  const hosts = await hostingServers(context)
+  for (const address of hosts) await lowerOn(context, state.fast, address)
+  for (const address of state.fast.servers.keys()) if (!hosts.includes(address)) state.fast.servers.delete(address)
+}
+
+async function lowerOn(context: MigrationContext, fast: FastCutover, address: string): Promise<void> {
+  const {clock, effects, hints, signal, source} = context
+  const server = source.server(address)
+  const [value, startTime] = await Promise.all([server.config(SYNC_INTERVAL, {signal}), server.startTime({signal})])
+  const known = fast.servers.get(address)
+  if (known?.startTime === startTime && value === String(LOWERED_MS)) return
+  const earlier = hints.settings.find(
+    (effect) => effect.kind === 'set-server-config' && effect.server === address && effect.name === SYNC_INTERVAL,
+  )
+  const before = earlier && 'before' in earlier ? String(earlier.before) : (value ?? '')
+  if (value !== String(LOWERED_MS)) {
+    const effect = {
+      before,
+      kind: 'set-server-config',
+      name: SYNC_INTERVAL,
+      server: address,
+      side: 'source',
+      value: String(LOWERED_MS),
+    } as const
+    await effects.perform(effect, signal)
+    rememberSetting(context, effect)
+  }
+
+  fast.servers.set(address, {loweredAtMs: clock.nowMs(), oldMs: Number(before), startTime})
+}
+
+/**
+ * The tick that was scheduled before fires at its old time; only then the new period counts (measured.md §1): so an
+ * old interval must have passed on each server, without a restart. Then the servers' timers are what was set.
+ */
+export async function waitForShortSync(context: MigrationContext, report: (progress: Progress) => void): Promise<void> {
+  const {clock, signal, state} = context
+  if (!state.fast) return
+  const oldMs = Math.max(LOWERED_MS, ...[...state.fast.servers.values()].map((server) => server.oldMs))
+  try {
+    await waitUntil<string[]>({
+      clock,
+      describe: (waiting) => `${waiting.join(', ')} still follow the old interval`,
+      done: (waiting) => waiting.length === 0,
+      intervalMs: POLL_MS,
+      limitMs: 2 * oldMs + 4 * TICK_MARGIN_MS,
+      async observe() {
+        await lowerSyncInterval(context)
+        const nowMs = clock.nowMs()
+        return [...state.fast!.servers]
+          .filter(([, server]) => nowMs - server.loweredAtMs < server.oldMs + TICK_MARGIN_MS)
+          .map(([address]) => address)
+      },
+      onProgress: (waiting) =>
+        report({
+          partitionCount: state.fast!.servers.size,
+          partitionsDone: state.fast!.servers.size - waiting.length,
+          text: `servers that hear of the deny within a second: ${state.fast!.servers.size - waiting.length} of ${state.fast!.servers.size}`,
+        }),
+      signal,
+      stage: 'shorter config sync on every server',
+    })
+    state.timers = {...timersOf(state), configSyncMs: LOWERED_MS}
+  } catch (error) {
+    if (!mayPass(error) && !(error instanceof Error && 'code' in error && error.code === 'wait.limit')) throw error
+    context.emit({code: 'fast-cutover.off', message: `the cutover will be slower: ${messageOf(error)}`, type: 'warning'})
+  }
+}
+
+/** Takes the short interval back when the meta leader answers twice as slowly as before. */
+export async function watchMeta(context: MigrationContext): Promise<void> {
+  const {fast} = context.state
+  if (!fast) return
+  const nowMs = await metaAnswerMs(context)
+  if (nowMs < SLOW_META_MS || nowMs < 2 * fast.metaMs) return
+  context.emit({
+    code: 'fast-cutover.off',
+    message: `the meta leader answers in ${Math.round(nowMs)} ms instead of ${Math.round(fast.metaMs)}: the short ${SYNC_INTERVAL} is taken back`,
+    type: 'warning',
+  })
+  await restoreSyncInterval(context, context.signal)
+  context.state.fast = undefined
+  context.request = {...context.request, fastCutover: 'off'}
+}
+
+/** Only when the lift, or the source's `reconfig*all`, is proved: earlier, an undo would take the old interval again. */
+export function restoreSyncInterval(context: MigrationContext, signal: AbortSignal): Promise<void> {
+  return putSettingsBack(
+    context,
+    signal,
+    (effect) => effect.kind === 'set-server-config' && effect.name === SYNC_INTERVAL,
+  )
+}
+
+/** The quickest of a few answers: the slow ones have other reasons. */
+async function metaAnswerMs(context: MigrationContext): Promise<number> {
+  let best = Number.POSITIVE_INFINITY
+  for (let sample = 0; sample < META_SAMPLES; sample++) {
+    const startMs = context.clock.nowMs()
+    await context.source.info({signal: context.signal})
+    best = Math.min(best, context.clock.nowMs() - startMs)
+  }
+
+  return best
+}

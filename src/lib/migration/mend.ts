@@ -1,0 +1,120 @@
+import {sleep} from '../clock.js'
+import {isMigratorError, messageOf, MigratorError} from '../errors.js'
+import type {MigrationContext} from './context.js'
+import {proveEverywhere} from './proof/deny.js'
+import type {MigrationRequest} from './request.js'
+import {mayPass} from './wait.js'
+
+/* What takes a write-deny back, whoever does it: the run itself, its guard, or a rollback from another machine. */
+
+const RETRY_MS = 2000
+/** Mending goes on beyond the bound; this only bounds a command that nobody stops. */
+const MENDING_LIMIT_MS = 15 * 60_000
+/** What a server takes besides its config sync to act on an env. */
+const LIFT_MARGIN_MS = 1000
+const PROOF_MARGIN_MS = 30_000
+
+/** The part of a context that mending needs. */
+export type MendingContext = Pick<MigrationContext, 'client' | 'clock' | 'effects' | 'emit' | 'source' | 'store'> & {
+  request: Pick<MigrationRequest, 'table' | 'targetCluster'>
+}
+
+export interface MendingOptions {
+  /** How long to insist on each step; default 15 min. */
+  limitMs?: number
+  /** Aborts only when the operator leaves at once. */
+  signal: AbortSignal
+}
+
+/** How long lifting takes at most: every server hears of it with its next config sync. */
+export function liftLimitMs(configSyncMs: number): number {
+  return configSyncMs + LIFT_MARGIN_MS
+}
+
+/**
+ * Makes a switch that may still be under way impossible: writes the node's own bytes at the version known, so that any
+ * other compare-and-set must fail. Never lifts anything; insists while ZooKeeper cannot be reached.
+ * @returns `switched` when the node names the target: then nothing may be lifted
+ */
+export function takeCommitAway(context: MendingContext, options: MendingOptions): Promise<'source' | 'switched'> {
+  const {effects, request, store} = context
+  const {signal} = options
+  return insist(context, options, 'looking whether the node was switched', async () => {
+    const node = await store!.read(request.table, signal)
+    if (node.data.clusterName === request.targetCluster) return 'switched'
+    const bytes = node.bytes.toString('utf8')
+    try {
+      await effects.perform({beforeVersion: node.version, bytes, kind: 'take-commit-away', path: node.path}, signal)
+    } catch (error) {
+      // Somebody wrote between: look again.
+      if (isMigratorError(error, 'zk.version_conflict')) {
+        throw new MigratorError('zk.moved', 'the node changed while it was looked at', {cause: error})
+      }
+
+      throw error
+    }
+
+    return 'source'
+  })
+}
+
+/** Deletes the source's deny env and proves on every primary that writes are accepted. */
+export async function liftAndProve(
+  context: MendingContext,
+  options: MendingOptions & {configSyncMs: number},
+): Promise<void> {
+  const {effects, emit} = context
+  await insist(context, options, 'taking the write-deny back', () =>
+    effects.perform({before: null, kind: 'lift-deny'}, options.signal),
+  )
+  emit({sentence: 'the deny env is deleted; waiting for every server to hear of it', type: 'undo-progress'})
+  await proveWritable(context, options)
+}
+
+/** Proves on every primary of the source that writes are accepted; insists within the limit. */
+export async function proveWritable(
+  context: MendingContext,
+  options: MendingOptions & {configSyncMs: number},
+): Promise<void> {
+  const {client, clock, emit, request, source} = context
+  const {configSyncMs, signal} = options
+  await insist(context, options, 'proving that writes are allowed', () =>
+    proveEverywhere({
+      clock,
+      cluster: source,
+      limitMs: liftLimitMs(configSyncMs) + PROOF_MARGIN_MS,
+      onProgress: ({partitionCount, proved}) =>
+        emit({sentence: `${proved} of ${partitionCount} partitions accept writes again`, type: 'undo-progress'}),
+      pool: client.pool,
+      signal,
+      table: request.table,
+      wanted: 'writable',
+    }),
+  )
+}
+
+/** Tries until it works, the operator leaves, or the limit is reached; each failure is an alarm. */
+export async function insist<T>(
+  {clock, emit, request}: Pick<MendingContext, 'clock' | 'emit' | 'request'>,
+  {limitMs = MENDING_LIMIT_MS, signal}: MendingOptions,
+  what: string,
+  attempt: () => Promise<T>,
+): Promise<T> {
+  const startMs = clock.nowMs()
+  for (;;) {
+    signal.throwIfAborted()
+    try {
+      return await attempt()
+    } catch (error) {
+      signal.throwIfAborted()
+      const again = mayPass(error) || isMigratorError(error, 'deny.not_proved')
+      if (!again || clock.nowMs() - startMs > limitMs) throw error
+      emit({
+        code: 'undo.trouble',
+        message: `ALARM: ${request.table} may still be write-denied; ${what}: ${messageOf(error)}; trying again`,
+        type: 'warning',
+      })
+      await sleep(clock, RETRY_MS, signal)
+    }
+  }
+}
