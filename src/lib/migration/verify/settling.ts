@@ -43,7 +43,7 @@ export function observe(row: Observed, source?: Row, target?: Row, progress?: Pa
   if (progress.committedDecree - (window.lastCommittedDecree ?? -Infinity) > 1) window.busy = true
   window.lastCommittedDecree = progress.committedDecree
   // A new primary ships again from what meta has stored, so what was shipped may be taken back for a while.
-  window.settledRounds = progress.shippedDecree >= window.fenceDecree ? window.settledRounds + 1 : window.settledRounds
+  window.settledRounds = progress.shippedDecree >= window.fenceDecree ? window.settledRounds + 1 : 0
   return window.settledRounds >= roundsNeeded(row, window)
 }
 
