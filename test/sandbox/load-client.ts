@@ -195,8 +195,8 @@ export class LoadClient {
 
   private async writeOnce(): Promise<void> {
     const {deleteShare, env, operationTimeoutMs} = this.options
-    const key = this.keys[Math.floor(env.random() * this.keys.length)]!
-    if (this.ledger.isBusy(key.name)) return
+    const key = this.idleKey()
+    if (!key) return
     const {appId, partitionCount, primaries} = this.route.configuration
     const partitionIndex = partitionOf(key.hash, partitionCount)
     const value = env.random() < deleteShare ? undefined : this.nextValue()
@@ -243,6 +243,17 @@ export class LoadClient {
     this.failed++
     this.failures.set(name, (this.failures.get(name) ?? 0) + 1)
     this.watch.failed(partitionIndex, sinceMs)
+  }
+
+  /** A key that no other writer is at. */
+  private idleKey() {
+    const first = Math.floor(this.options.env.random() * this.keys.length)
+    for (let i = 0; i < this.keys.length; i++) {
+      const key = this.keys[(first + i) % this.keys.length]!
+      if (!this.ledger.isBusy(key.name)) return key
+    }
+
+    return undefined
   }
 
   /** Never the same one twice. */
