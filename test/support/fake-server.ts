@@ -1,7 +1,13 @@
 import type {Duplex} from 'node:stream'
 
 import type {Call} from '../../src/lib/rpc/calls.js'
-import {decodeArguments, decodeRequest, encodeResponse, requestLength, type RequestHead} from '../../src/lib/rpc/frame.js'
+import {
+  decodeArguments,
+  decodeRequest,
+  encodeResponse,
+  requestLength,
+  type RequestHead,
+} from '../../src/lib/rpc/frame.js'
 
 /** One request that a fake server got, and all ways to answer it or not. */
 export interface ReceivedCall<Q, S> {
@@ -37,7 +43,11 @@ export class FakeServer {
     stream.on('close', () => this.open.delete(stream))
     stream.on('data', (chunk: Buffer) => {
       bytes = Buffer.concat([bytes, chunk])
-      for (let length = requestLength(bytes); length !== undefined && bytes.length >= length; length = requestLength(bytes)) {
+      for (
+        let length = requestLength(bytes);
+        length !== undefined && bytes.length >= length;
+        length = requestLength(bytes)
+      ) {
         this.answer(stream, bytes.subarray(0, length))
         bytes = bytes.subarray(length)
       }

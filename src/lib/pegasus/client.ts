@@ -22,6 +22,7 @@ export class PegasusClient {
 
   /** Ends every connection; nothing of this client keeps the process alive after that. */
   close(): Promise<void> {
+    this.http.close()
     return this.pool.close()
   }
 }

@@ -52,7 +52,7 @@ class Round {
   private readonly asked = new Set<string>()
   private readonly done = new AbortController()
   private leader: string | undefined
-  private refused: MigratorError | undefined
+  private hopeless: MigratorError | undefined
 
   constructor(
     private readonly pool: ConnectionPool,
@@ -71,7 +71,7 @@ class Round {
       this.signal?.removeEventListener('abort', onAbort)
     }
 
-    if (this.leader === undefined && this.refused) throw this.refused
+    if (this.leader === undefined && this.hopeless) throw this.hopeless
     return this.leader
   }
 
@@ -92,7 +92,8 @@ class Round {
     } catch (error) {
       if (this.done.signal.aborted) return
       if (!isMigratorError(error)) throw error
-      if (error.code === 'rpc.unauthenticated') this.refused = error
+      // Neither changes by asking again: Kerberos is demanded, or the client was closed.
+      if (error.code === 'rpc.unauthenticated' || error.code === 'rpc.aborted') this.hopeless = error
       this.seen.set(meta, excerpt(messageOf(error)))
     }
   }
@@ -105,9 +106,8 @@ class Round {
 
 function noLeader(search: LeaderSearch, seen: Map<string, string>, waitedMs: number): MigratorError {
   const answers = [...seen].map(([meta, said]) => `${meta}: ${said}`).join('; ')
-  return new MigratorError(
-    'meta.no_leader',
-    `no meta leader for ${search.call} within ${waitedMs} ms (${answers})`,
-    {facts: {answers, call: search.call, metas: search.metas.join(','), waitedMs}, retrySafe: true},
-  )
+  return new MigratorError('meta.no_leader', `no meta leader for ${search.call} within ${waitedMs} ms (${answers})`, {
+    facts: {answers, call: search.call, metas: search.metas.join(','), waitedMs},
+    retrySafe: true,
+  })
 }

@@ -51,7 +51,9 @@ export class MetaClient {
     const endMs = this.clock.nowMs() + Math.max(timeoutMs, options.patienceMs ?? timeoutMs)
     let notActive = 0
     for (;;) {
-      const meta = this.known ?? (await this.search({call: call.name, endMs, signal: options.signal}))
+      // Before a call that is sent once, a question that may be repeated: it finds stale connections and old leaders.
+      const known = options.idempotent ? this.known : undefined
+      const meta = known ?? (await this.search({call: call.name, endMs, signal: options.signal}))
       this.known = meta
       const attemptMs = options.idempotent ? this.shareMs(timeoutMs, endMs - this.clock.nowMs()) : timeoutMs
       try {

@@ -35,7 +35,7 @@ export function parseProgress(text: string): ReplicaProgress[] {
   const result: ReplicaProgress[] = []
   const lines = text.split('\n')
   if (!/^\d+ processed, \d+ not found/.test(lines[0] ?? '')) throw malformed(`replica.query-progress: ${excerpt(text)}`)
-  for (let index = 1; index < lines.length; ) {
+  for (let index = 1; index < lines.length;) {
     const head = HEAD.exec(lines[index]!)
     index++
     if (!head?.[3]) continue

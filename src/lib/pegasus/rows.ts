@@ -68,7 +68,13 @@ export class TableReader {
     throw new MigratorError('rows.no_primary', `partition ${pid} has no primary`, {facts: {pid}, retrySafe: true})
   }
 
-  private async route<Q, S>(call: Call<Q, S>, key: RowKey, request: Q, idempotent: boolean, limits: CallLimits = {}): Promise<S> {
+  private async route<Q, S>(
+    call: Call<Q, S>,
+    key: RowKey,
+    request: Q,
+    idempotent: boolean,
+    limits: CallLimits = {},
+  ): Promise<S> {
     const partitionHash = crc64(key.hashKey.length > 0 ? key.hashKey : key.sortKey)
     const partitionIndex = partitionOf(partitionHash, this.configuration.partitionCount)
     return this.pool.call(this.primary(partitionIndex), call, request, {

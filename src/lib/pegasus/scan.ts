@@ -1,5 +1,5 @@
 import {type Clock, sleep} from '../clock.js'
-import {isMigratorError, MigratorError} from '../errors.js'
+import {type ErrorFacts, isMigratorError, MigratorError} from '../errors.js'
 import {dataCalls, type ResponseOf} from '../rpc/calls.js'
 import type {CallOptions} from '../rpc/connection.js'
 import {formatGpid, type Gpid} from '../rpc/custom-types.js'
@@ -85,7 +85,7 @@ export class PartitionScan {
         const response = await this.step(true)
         // Cut short without a key to go on after: only reading the keys can tell.
         if (response?.error === StorageStatus.incomplete) return await this.countKeys()
-        // 2.4 does not know how to count only, and sends the rows.
+        // Lost, it begins anew. 2.4 does not know how to count only, and sends the rows.
         rows = response ? rows + (response.kvCount ?? response.kvs.length) : 0
       }
 
@@ -122,14 +122,14 @@ export class PartitionScan {
     return rows
   }
 
-  private error(code: string, what: string, retrySafe = false): MigratorError {
-    const facts = {address: this.primary, pid: formatGpid(this.pid)}
-    return new MigratorError(code, `scan of ${facts.pid} on ${this.primary}: ${what}`, {facts, retrySafe})
+  private error(code: string, what: string, o: {facts?: ErrorFacts; retrySafe?: boolean} = {}): MigratorError {
+    const facts = {address: this.primary, pid: formatGpid(this.pid), ...o.facts}
+    return new MigratorError(code, `scan of ${facts.pid} on ${this.primary}: ${what}`, {...o, facts})
   }
 
   private failedAttempt(why: string): void {
     if (++this.attempts < MAX_ATTEMPTS_WITHOUT_ROWS) return
-    throw this.error('scan.no_progress', `no rows after ${this.attempts} attempts: ${why}`, true)
+    throw this.error('scan.no_progress', `no rows after ${this.attempts} attempts: ${why}`, {retrySafe: true})
   }
 
   private next(contextId: bigint): Promise<ScanResponse> {
@@ -197,11 +197,20 @@ export class PartitionScan {
       return response
     }
 
-    if (error !== StorageStatus.ok) throw this.error('scan.storage_error', `storage error ${error}`)
+    if (error !== StorageStatus.ok) throw this.error('scan.storage_error', `storage error ${error}`, {facts: {error}})
+    if (contextId === 0n && empty) {
+      // The server's shortcut for an empty range has no scanner. Later on it is no id to go on with.
+      if (context === undefined) this.finished = true
+      else this.failedAttempt('the server named no scan to go on with')
+      return undefined
+    }
+
     this.emptyBatches = empty ? this.emptyBatches + 1 : 0
-    if (this.emptyBatches > MAX_EMPTY_BATCHES) throw this.error('scan.no_progress', 'nothing but empty batches', true)
-    // Id 0 and no rows is the server's shortcut for an empty range.
-    this.finished = contextId === COMPLETED || (context === undefined && contextId === 0n && empty)
+    if (this.emptyBatches > MAX_EMPTY_BATCHES) {
+      throw this.error('scan.no_progress', 'nothing but empty batches', {retrySafe: true})
+    }
+
+    this.finished = contextId === COMPLETED
     if (!this.finished) this.context = contextId
     return response
   }

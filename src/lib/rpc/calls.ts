@@ -37,8 +37,16 @@ export const metaCalls = {
   queryDuplication: call('RPC_CM_QUERY_DUPLICATION', dup.duplicationQueryRequest, dup.duplicationQueryResponse),
   recallApp: call('RPC_CM_RECALL_APP', table.recallAppRequest, table.recallAppResponse),
   renameApp: call('RPC_CM_RENAME_APP', table.renameAppRequest, table.hintResponse),
-  setAtomicIdempotent: call('RPC_CM_SET_ATOMIC_IDEMPOTENT', table.setAtomicIdempotentRequest, table.atomicIdempotentResponse),
-  setMaxReplicaCount: call('RPC_CM_SET_MAX_REPLICA_COUNT', table.setMaxReplicaCountRequest, table.maxReplicaCountResponse),
+  setAtomicIdempotent: call(
+    'RPC_CM_SET_ATOMIC_IDEMPOTENT',
+    table.setAtomicIdempotentRequest,
+    table.atomicIdempotentResponse,
+  ),
+  setMaxReplicaCount: call(
+    'RPC_CM_SET_MAX_REPLICA_COUNT',
+    table.setMaxReplicaCountRequest,
+    table.maxReplicaCountResponse,
+  ),
   updateAppEnv: call('RPC_CM_UPDATE_APP_ENV', table.updateAppEnvRequest, table.hintResponse),
 } as const
 
@@ -46,7 +54,11 @@ export const metaCalls = {
 export const serverCalls = {
   negotiation: call('RPC_NEGOTIATION', cluster.negotiation, cluster.negotiation),
   queryAppInfo: call('RPC_QUERY_APP_INFO', replica.queryAppInfoRequest, replica.queryAppInfoResponse),
-  queryReplicaDecree: call('RPC_QUERY_PN_DECREE', replica.queryReplicaDecreeRequest, replica.queryReplicaDecreeResponse),
+  queryReplicaDecree: call(
+    'RPC_QUERY_PN_DECREE',
+    replica.queryReplicaDecreeRequest,
+    replica.queryReplicaDecreeResponse,
+  ),
   queryReplicaInfo: call('RPC_QUERY_REPLICA_INFO', replica.queryReplicaInfoRequest, replica.queryReplicaInfoResponse),
   remoteCommand: call('RPC_CLI_CLI_CALL', cluster.commandRequest, string),
 } as const
@@ -74,5 +86,7 @@ export const dataCalls = {
 
 /** Every known call by its name on the wire. */
 export const callsByName: ReadonlyMap<string, Call<any, any>> = new Map(
-  [metaCalls, serverCalls, dataCalls].flatMap((group) => Object.values(group)).map((c) => [c.name, c as Call<any, any>]),
+  [metaCalls, serverCalls, dataCalls]
+    .flatMap((group) => Object.values(group))
+    .map((c) => [c.name, c as Call<any, any>]),
 )

@@ -225,7 +225,9 @@ export class Connection {
     if (!pending) return
     const site = {address: this.address, call: pending.name}
     if (name !== `${pending.name}_ACK`) {
-      pending.reject(this.describe(site, malformed(`reply is named ${JSON.stringify(name.slice(0, 80))}`), pending.retrySafe))
+      pending.reject(
+        this.describe(site, malformed(`reply is named ${JSON.stringify(name.slice(0, 80))}`), pending.retrySafe),
+      )
     } else if (error === 'ERR_OK') {
       pending.resolve(result)
     } else {

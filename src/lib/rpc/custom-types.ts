@@ -97,4 +97,3 @@ export const hostPort: WireType<HostPort> = custom({
   },
   zero: () => ({host: '', port: 0, type: 0}),
 })
-

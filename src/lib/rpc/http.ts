@@ -21,6 +21,7 @@ export interface HttpOptions {
 /** HTTP GET to replica servers (protocol.md §7). Follows no redirect; one connection per request. */
 export class HttpClient {
   private readonly clock: Clock
+  private readonly closing = new AbortController()
   private readonly maxBodyBytes: number
   private readonly transport: Transport
 
@@ -44,14 +45,15 @@ export class HttpClient {
         facts: {...facts, timeoutMs: options.timeoutMs},
         retrySafe: true,
       })
-    const limit = deadline(this.clock, options.timeoutMs, reason, options.signal)
+    const ends = options.signal ? AbortSignal.any([options.signal, this.closing.signal]) : this.closing.signal
+    const limit = deadline(this.clock, options.timeoutMs, reason, ends)
     let stream: Duplex | undefined
     try {
       limit.signal.throwIfAborted()
       stream = await this.transport.connect(address, limit.signal)
       return await this.exchange(stream, address, path, limit.signal)
     } catch (error) {
-      if (options.signal?.aborted) throw abortedError({address, call: `GET ${what}`}, options.signal.reason)
+      if (ends.aborted) throw abortedError({address, call: `GET ${what}`}, ends.reason)
       if (limit.signal.aborted) throw limit.signal.reason
       if (isMigratorError(error)) throw error
       throw new MigratorError('http.connection', `GET ${what} of ${address} failed: ${messageOf(error)}`, {
@@ -63,6 +65,11 @@ export class HttpClient {
       limit.dispose()
       stream?.destroy()
     }
+  }
+
+  /** Ends what is under way, and takes no more. */
+  close(): void {
+    this.closing.abort(new Error('the HTTP client was closed'))
   }
 
   private exchange(stream: Duplex, address: string, path: string, signal: AbortSignal): Promise<HttpResponse> {

@@ -18,7 +18,10 @@ const NOT_EXECUTED = new Set([
 /** What a server sent, fit for a message: control characters replaced, cut to `limit` characters. */
 export function excerpt(text: string, limit = 200): string {
   // eslint-disable-next-line no-control-regex
-  const clean = text.slice(0, limit + 1).replaceAll(/[\u0000-\u001F\u007F-\u009F\u2028\u2029]+/g, ' ').trim()
+  const clean = text
+    .slice(0, limit + 1)
+    .replaceAll(/[\u0000-\u001F\u007F-\u009F\u2028\u2029]+/g, ' ')
+    .trim()
   return text.length > limit ? `${clean.slice(0, limit)}…` : clean
 }
 
@@ -42,7 +45,11 @@ export function connectError(address: string, cause: unknown): MigratorError {
 }
 
 /** @param unsent whether it is certain that not a byte of the request left */
-export function lostError(site: CallSite, why: string, o: {cause?: unknown; retrySafe: boolean; unsent?: boolean}): MigratorError {
+export function lostError(
+  site: CallSite,
+  why: string,
+  o: {cause?: unknown; retrySafe: boolean; unsent?: boolean},
+): MigratorError {
   const outcome = o.unsent ? 'nothing was sent' : o.retrySafe ? 'safe to repeat' : 'it may have been executed'
   return new MigratorError('rpc.connection_lost', `${site.address} ${why} during ${site.call}; ${outcome}`, {
     cause: o.cause,
@@ -52,10 +59,14 @@ export function lostError(site: CallSite, why: string, o: {cause?: unknown; retr
 }
 
 export function timeoutError(site: CallSite, timeoutMs: number, retrySafe: boolean): MigratorError {
-  return new MigratorError('rpc.timeout', `${site.address} did not answer ${site.call} within ${Math.round(timeoutMs)} ms`, {
-    facts: {...site, timeoutMs: Math.round(timeoutMs)},
-    retrySafe,
-  })
+  return new MigratorError(
+    'rpc.timeout',
+    `${site.address} did not answer ${site.call} within ${Math.round(timeoutMs)} ms`,
+    {
+      facts: {...site, timeoutMs: Math.round(timeoutMs)},
+      retrySafe,
+    },
+  )
 }
 
 /** The caller gave up; its reason is the cause. */

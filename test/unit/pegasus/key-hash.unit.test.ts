@@ -86,7 +86,12 @@ describe('partitions', () => {
   })
 
   it('out of range are refused', () => {
-    for (const [index, count] of [[-1, 4], [4, 4], [0.5, 4], [0, 0]] as const) {
+    for (const [index, count] of [
+      [-1, 4],
+      [4, 4],
+      [0.5, 4],
+      [0, 0],
+    ] as const) {
       assert.throws(() => hashKeyFor(index, count, 'x'), RangeError)
     }
   })

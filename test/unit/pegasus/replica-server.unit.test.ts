@@ -14,7 +14,10 @@ import {httpResponse, rawHttp} from '../../support/raw-http.js'
 type Outcome = {error: unknown} | {value: unknown}
 
 /** Runs `ask` against a server that answers with `response`; also tells the path that was asked. */
-async function over(response: string, ask: (server: ReplicaServer) => Promise<unknown>): Promise<{outcome: Outcome; path: string}> {
+async function over(
+  response: string,
+  ask: (server: ReplicaServer) => Promise<unknown>,
+): Promise<{outcome: Outcome; path: string}> {
   const clock = new VirtualClock()
   const network = memoryNetwork()
   let path = ''
@@ -156,7 +159,10 @@ for (const version of ['2.5.0', 'master'] as const) {
 
     it('that it is expected to read', () => {
       const captured = new Set(cases.map((line) => line.case))
-      assert.deepEqual(Object.keys(expected[version]!).filter((name) => !captured.has(name)), [])
+      assert.deepEqual(
+        Object.keys(expected[version]!).filter((name) => !captured.has(name)),
+        [],
+      )
       const duplication = cases.filter((line) => line.request.startsWith('GET /replica/duplication?appid='))
       const read = duplication.filter((line) => line.case in expected[version]!)
       assert.equal(read.length, duplication.length - 1, 'all but the one with a bad table id')
@@ -182,11 +188,15 @@ for (const version of ['2.5.0', 'master'] as const) {
       }
     }
 
-    for (const line of goldenHttp(version).filter(({case: name}) => name.startsWith('metrics.') && !/server|meta$/.test(name))) {
+    for (const line of goldenHttp(version).filter(
+      ({case: name}) => name.startsWith('metrics.') && !/server|meta$/.test(name),
+    )) {
       it(`${line.case} (${line.note || 'as metrics'})`, async () => {
         const {outcome} = await over(line.response, (server) => server.metrics(5, ['dup_pending_mutations']))
         if (line.response.startsWith('HTTP/1.1 200')) {
-          const {value} = outcome as {value: Array<{attributes: Map<string, string>; id: string; values: Map<string, number>}>}
+          const {value} = outcome as {
+            value: Array<{attributes: Map<string, string>; id: string; values: Map<string, number>}>
+          }
           for (const {attributes, id, values} of value) {
             assert.equal(id, `replica@${attributes.get('table_id')}.${attributes.get('partition_id')}`)
             assert.equal(values.get('dup_pending_mutations'), 0)
@@ -214,13 +224,23 @@ describe('ReplicaServer over HTTP', () => {
   })
 
   const odd: Array<[string, string, (server: ReplicaServer) => Promise<unknown>, string]> = [
-    ['another 404', httpResponse(404, 'service not found for "replica/duplication"'), (s) => s.duplicationStates(1), 'http.status'],
+    [
+      'another 404',
+      httpResponse(404, 'service not found for "replica/duplication"'),
+      (s) => s.duplicationStates(1),
+      'http.status',
+    ],
     ['another 404', httpResponse(404, 'app_id=10 not found'), (s) => s.dataVersions(1), 'http.status'],
     ['a redirect', httpResponse(307, ''), (s) => s.version(), 'http.status'],
     ['an error page', httpResponse(500, `\u001B[2J${'x'.repeat(5000)}`), (s) => s.startTime(), 'http.status'],
     ['no JSON', httpResponse(200, 'oops'), (s) => s.config('x'), 'rpc.malformed'],
     ['no JSON', httpResponse(200, ''), (s) => s.updateConfig('x', '1'), 'rpc.malformed'],
-    ['other JSON', httpResponse(200, '{"7":{"1.0":{"duplicating":1}}}'), (s) => s.duplicationStates(1), 'rpc.malformed'],
+    [
+      'other JSON',
+      httpResponse(200, '{"7":{"1.0":{"duplicating":1}}}'),
+      (s) => s.duplicationStates(1),
+      'rpc.malformed',
+    ],
     ['other JSON', httpResponse(200, '{"x":{"data_version":"1"}}'), (s) => s.dataVersions(1), 'rpc.malformed'],
     ['other JSON', httpResponse(200, 'null'), (s) => s.version(), 'rpc.malformed'],
   ]
@@ -271,7 +291,11 @@ describe('ReplicaServer over RPC', () => {
   it('reads one decree', async () => {
     const {cluster, fake, server} = await bed()
     fake.on(serverCalls.queryReplicaDecree, ({reply, request}) =>
-      reply(request.pid.partitionIndex === 3 ? {err: 'ERR_OK', lastDecree: 77} : {err: 'ERR_OBJECT_NOT_FOUND', lastDecree: 0}),
+      reply(
+        request.pid.partitionIndex === 3
+          ? {err: 'ERR_OK', lastDecree: 77}
+          : {err: 'ERR_OBJECT_NOT_FOUND', lastDecree: 0},
+      ),
     )
     assert.equal(await cluster.run(server.lastCommittedDecree({appId: 2, partitionIndex: 3})), 77)
     const call = serverCalls.queryReplicaDecree.name
@@ -312,12 +336,26 @@ describe('ReplicaServer over RPC', () => {
     const seen: string[][] = []
     fake.on(serverCalls.remoteCommand, ({reply, request}) => {
       seen.push([request.cmd, ...request.args])
-      const name = request.cmd === 'replica.query-progress' ? 'cli.query-progress.log.replica' : 'cli.perf-counters-by-substr.replica'
+      const name =
+        request.cmd === 'replica.query-progress'
+          ? 'cli.query-progress.log.replica'
+          : 'cli.perf-counters-by-substr.replica'
       reply(goldenResult('master', name, serverCalls.remoteCommand))
     })
     const progress = await cluster.run(server.progress(5))
-    assert.deepEqual(progress?.map(({isPrimary, partitionIndex}) => [partitionIndex, isPrimary]), [[0, false], [1, true], [2, false], [3, false]])
+    assert.deepEqual(
+      progress?.map(({isPrimary, partitionIndex}) => [partitionIndex, isPrimary]),
+      [
+        [0, false],
+        [1, true],
+        [2, false],
+        [3, false],
+      ],
+    )
     assert.equal((await cluster.run(server.counters('dup'))).size, 0)
-    assert.deepEqual(seen, [['replica.query-progress', '5'], ['perf-counters-by-substr', 'dup']])
+    assert.deepEqual(seen, [
+      ['replica.query-progress', '5'],
+      ['perf-counters-by-substr', 'dup'],
+    ])
   })
 })

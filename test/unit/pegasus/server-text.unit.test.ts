@@ -27,7 +27,13 @@ describe('parseConfigDump', () => {
   })
 
   it('lists a section', () => {
-    assert.deepEqual([...dump.section('duplication-group')], [['onebox', '1'], ['onebox2', '2']])
+    assert.deepEqual(
+      [...dump.section('duplication-group')],
+      [
+        ['onebox', '1'],
+        ['onebox2', '2'],
+      ],
+    )
     assert.equal(dump.section('no such section').size, 0)
     assert.equal(dump.get('no such section', 'x'), undefined)
     assert.equal(dump.get('replication', 'x'), undefined)
@@ -65,7 +71,10 @@ describe('parseProgress', () => {
   it('leaves out what was asked for and is not there', () => {
     assert.deepEqual(parseProgress('0 processed, 1 not found\n    5.0@localhost:22801 : not found'), [])
     const text = goldenText('master', 'cli.query-progress.log.replica')
-    const more = text.replace('4 processed, 0 not found\n', '4 processed, 1 not found\n    5.9@localhost:22801 : not found\n')
+    const more = text.replace(
+      '4 processed, 0 not found\n',
+      '4 processed, 1 not found\n    5.9@localhost:22801 : not found\n',
+    )
     assert.deepEqual(parseProgress(more), parseProgress(text))
     assert.deepEqual(parseProgress(`${text}\n    6.0@localhost:22801 : not found`), parseProgress(text))
   })
@@ -80,8 +89,16 @@ describe('parseProgress', () => {
 
 describe('what servers say as JSON', () => {
   it('is read as duplication states, those of the table alone', () => {
-    const state = {duplicating: true, fail_mode: 'FAIL_SLOW', not_confirmed_mutations_num: 8, not_duplicated_mutations_num: 1}
-    const body = JSON.stringify({7: {'2.1': state, '2.0': state, '22.0': state}, 5: {'2.1': {...state, remote_app_name: 'x'}}})
+    const state = {
+      duplicating: true,
+      fail_mode: 'FAIL_SLOW',
+      not_confirmed_mutations_num: 8,
+      not_duplicated_mutations_num: 1,
+    }
+    const body = JSON.stringify({
+      7: {'2.1': state, '2.0': state, '22.0': state},
+      5: {'2.1': {...state, remote_app_name: 'x'}},
+    })
     const expected = {duplicating: true, failMode: 'FAIL_SLOW', notConfirmedMutations: 8, notDuplicatedMutations: 1}
     assert.deepEqual(parseDuplicationStates(body, 2), [
       {...expected, dupid: 7, partitionIndex: 0},
@@ -105,7 +122,11 @@ describe('what servers say as JSON', () => {
       parseMetrics,
       parseProgress,
     ]
-    const json = fc.oneof(fc.json(), fc.string(), fc.constantFrom('{"7":{"2.0":{}}}', '{"0":{"data_version":1}}', '{"counters":[1]}'))
+    const json = fc.oneof(
+      fc.json(),
+      fc.string(),
+      fc.constantFrom('{"7":{"2.0":{}}}', '{"0":{"data_version":1}}', '{"counters":[1]}'),
+    )
     fc.assert(
       fc.property(json, fc.constantFrom(...parsers), (text, parse) => {
         try {

@@ -3,9 +3,31 @@ import fc from 'fast-check'
 
 import {isMigratorError} from '../../../src/lib/errors.js'
 import {callsByName, metaCalls} from '../../../src/lib/rpc/calls.js'
-import {at, bool, decode, encode, encodeWrapped, i32, i64, int53, list, map, opt, string, struct} from '../../../src/lib/rpc/codec.js'
+import {
+  at,
+  bool,
+  decode,
+  encode,
+  encodeWrapped,
+  i32,
+  i64,
+  int53,
+  list,
+  map,
+  opt,
+  string,
+  struct,
+} from '../../../src/lib/rpc/codec.js'
 import {blob} from '../../../src/lib/rpc/custom-types.js'
-import {decodeRequest, decodeResponse, decodeResult, encodeRequest, encodeResponse, requestLength, responseLength} from '../../../src/lib/rpc/frame.js'
+import {
+  decodeRequest,
+  decodeResponse,
+  decodeResult,
+  encodeRequest,
+  encodeResponse,
+  requestLength,
+  responseLength,
+} from '../../../src/lib/rpc/frame.js'
 import {createWriter} from '../../../src/lib/rpc/protocol.js'
 import {goldenExchange} from '../../support/golden.js'
 
@@ -34,7 +56,14 @@ const person = struct('person', {name: at(1, string), age: opt(3, i32), keys: op
 
 describe('codec', () => {
   it('writes the request of protocol.md §1.5', () => {
-    const head = {clientTimeoutMs: 5000, isBackupRequest: false, name: 'RPC_CM_CLUSTER_INFO', partitionHash: 0n, pid: {appId: 0, partitionIndex: 0}, seqid: 1}
+    const head = {
+      clientTimeoutMs: 5000,
+      isBackupRequest: false,
+      name: 'RPC_CM_CLUSTER_INFO',
+      partitionHash: 0n,
+      pid: {appId: 0, partitionIndex: 0},
+      seqid: 1,
+    }
     const bytes = encodeRequest(head, metaCalls.clusterInfo.request, {})
     const body = `8001000100000013${Buffer.from(head.name).toString('hex')}000000010c00010000`
     const meta = '080001000000000800020000000008000300001388' + '0a00040000000000000000' + '0200050000'
@@ -43,10 +72,26 @@ describe('codec', () => {
 
   it('reads the version 0 request of protocol.md §1.5', () => {
     const body = `8001000100000013${Buffer.from('RPC_CM_CLUSTER_INFO').toString('hex')}000000010c00010000`
-    const header = '54484654' + '00000000' + '00000030' + '00000000' + '00000024' + '00000000'.repeat(3) + '00001388' + '00000000' + '0'.repeat(16)
+    const header =
+      '54484654' +
+      '00000000' +
+      '00000030' +
+      '00000000' +
+      '00000024' +
+      '00000000'.repeat(3) +
+      '00001388' +
+      '00000000' +
+      '0'.repeat(16)
     const {head, headerVersion} = decodeRequest(Buffer.from(header + body, 'hex'))
     assert.equal(headerVersion, 0)
-    assert.deepEqual(head, {clientTimeoutMs: 5000, isBackupRequest: false, name: 'RPC_CM_CLUSTER_INFO', partitionHash: 0n, pid: {appId: 0, partitionIndex: 0}, seqid: 1})
+    assert.deepEqual(head, {
+      clientTimeoutMs: 5000,
+      isBackupRequest: false,
+      name: 'RPC_CM_CLUSTER_INFO',
+      partitionHash: 0n,
+      pid: {appId: 0, partitionIndex: 0},
+      seqid: 1,
+    })
   })
 
   it('writes and reads the reply of protocol.md §1.5', () => {
@@ -107,7 +152,8 @@ describe('codec', () => {
     const {infos} = decodeAll(exchange.rpc, exchange.response!) as {infos: Array<{hpNode: object; node: string}>}
     assert.equal(infos.length, 3)
     assert.deepEqual(infos.map(({node}) => node).sort(), ['127.0.0.1:22801', '127.0.0.1:22802', '127.0.0.1:22803'])
-    for (const {hpNode, node} of infos) assert.deepEqual(hpNode, {host: 'localhost', port: Number(node.slice(-5)), type: 1})
+    for (const {hpNode, node} of infos)
+      assert.deepEqual(hpNode, {host: 'localhost', port: Number(node.slice(-5)), type: 1})
     const drops = goldenExchange('master', 'query_config.hp_last_drops')
     const config = decodeAll(drops.rpc, drops.response!) as {partitions: Array<{hpLastDrops?: object[]}>}
     assert.ok(config.partitions.some(({hpLastDrops}) => hpLastDrops?.length))
@@ -134,11 +180,18 @@ describe('broken messages', () => {
         const cut = Buffer.from(response!.subarray(0, length))
         cut.writeInt32BE(length)
         // An answer without a result is how servers send RPC-level errors; with ERR_OK it is none.
-        assert.equal(assertReadOrMalformed(() => decodeAll(rpc, cut)), 'malformed', `at ${length} of ${headLength}+`)
+        assert.equal(
+          assertReadOrMalformed(() => decodeAll(rpc, cut)),
+          'malformed',
+          `at ${length} of ${headLength}+`,
+        )
       }
 
       for (let length = 16; length < request.length; length++) {
-        assert.equal(assertReadOrMalformed(() => decodeRequest(request.subarray(0, length))), 'malformed')
+        assert.equal(
+          assertReadOrMalformed(() => decodeRequest(request.subarray(0, length))),
+          'malformed',
+        )
       }
     })
 
@@ -201,7 +254,10 @@ describe('broken messages', () => {
     const bytes = Buffer.concat([writer.transport.toBuffer(), Buffer.alloc(3_000_000)])
     assert.throws(() => decode(list(empty), bytes), /more than 2000000 elements/)
     const half = Buffer.concat([Buffer.from('0c00100000', 'hex'), Buffer.alloc(0x10_00_00)])
-    assert.throws(() => decode(list(list(empty)), Buffer.concat([Buffer.from('0f00000003', 'hex'), half, half, half])), {code: 'rpc.malformed'})
+    assert.throws(
+      () => decode(list(list(empty)), Buffer.concat([Buffer.from('0f00000003', 'hex'), half, half, half])),
+      {code: 'rpc.malformed'},
+    )
   })
 
   it('a response may claim neither too little nor too much', () => {

@@ -29,8 +29,11 @@ function bed(maxMessageBytes?: number): Bed {
   return {clock, connection: new Connection(near, {address, clock, maxMessageBytes}), far, held, server}
 }
 
-const ask = (connection: Connection, cmd: string, o: {idempotent?: boolean; signal?: AbortSignal; timeoutMs?: number} = {}) =>
-  connection.call(command, {args: [], cmd}, {timeoutMs: 5000, ...o})
+const ask = (
+  connection: Connection,
+  cmd: string,
+  o: {idempotent?: boolean; signal?: AbortSignal; timeoutMs?: number} = {},
+) => connection.call(command, {args: [], cmd}, {timeoutMs: 5000, ...o})
 
 describe('Connection', () => {
   it('carries many calls at once and matches replies that come in any order', async () => {
@@ -41,7 +44,10 @@ describe('Connection', () => {
     assert.equal(new Set(held.map(({head}) => head.seqid)).size, 200)
     for (const call of held.reverse()) call.reply(`re: ${call.request.cmd}`)
     const answers = await clock.run(Promise.all(calls))
-    assert.deepEqual(answers, Array.from({length: 200}, (_, n) => `re: echo ${n}`))
+    assert.deepEqual(
+      answers,
+      Array.from({length: 200}, (_, n) => `re: echo ${n}`),
+    )
     assert.equal(connection.inFlight, 0)
   })
 
@@ -66,7 +72,14 @@ describe('Connection', () => {
     const {value} = await clock.run(connection.call(dataCalls.get, Buffer.from('key'), options))
     assert.equal(value.toString(), 'v')
     const name = 'RPC_RRDB_RRDB_GET'
-    assert.deepEqual(head, {clientTimeoutMs: 1500, isBackupRequest: true, name, partitionHash: 2n ** 64n - 1n, pid, seqid: 1})
+    assert.deepEqual(head, {
+      clientTimeoutMs: 1500,
+      isBackupRequest: true,
+      name,
+      partitionHash: 2n ** 64n - 1n,
+      pid,
+      seqid: 1,
+    })
   })
 
   it('gives up at the time-out and ignores the reply that comes late', async () => {
@@ -101,10 +114,13 @@ describe('Connection', () => {
     held[0]!.cut()
     const results = await clock.run(Promise.allSettled(calls))
     const errors = results.map((result) => (result as PromiseRejectedResult).reason)
-    assert.deepEqual(errors.map(({code, retrySafe}) => ({code, retrySafe})), [
-      {code: 'rpc.connection_lost', retrySafe: false},
-      {code: 'rpc.connection_lost', retrySafe: true},
-    ])
+    assert.deepEqual(
+      errors.map(({code, retrySafe}) => ({code, retrySafe})),
+      [
+        {code: 'rpc.connection_lost', retrySafe: false},
+        {code: 'rpc.connection_lost', retrySafe: true},
+      ],
+    )
     assert.match(errors[0].message, /10\.0\.0\.1:34801 .*RPC_CLI_CLI_CALL; it may have been executed/)
     assert.equal(connection.closed, true)
     await assert.rejects(ask(connection, 'late'), {code: 'rpc.connection_lost', retrySafe: true})
@@ -115,7 +131,10 @@ describe('Connection', () => {
     const {clock, connection} = bed()
     const calls = [ask(connection, 'act', {timeoutMs: 10}), ask(connection, 'read', {idempotent: true, timeoutMs: 10})]
     const results = await clock.run(Promise.allSettled(calls))
-    assert.deepEqual(results.map((result) => (result as PromiseRejectedResult).reason.retrySafe), [false, true])
+    assert.deepEqual(
+      results.map((result) => (result as PromiseRejectedResult).reason.retrySafe),
+      [false, true],
+    )
   })
 
   it("ends a call when its caller's signal is aborted, before or during it", async () => {
@@ -196,7 +215,13 @@ describe('Connection', () => {
       far.write(Buffer.from(hex!, 'hex'))
       const results = await clock.run(Promise.allSettled(calls))
       const errors = results.map((result) => (result as PromiseRejectedResult).reason)
-      assert.deepEqual(errors.map((error) => [error.code, error.retrySafe]), [[code, false], [code, true]])
+      assert.deepEqual(
+        errors.map((error) => [error.code, error.retrySafe]),
+        [
+          [code, false],
+          [code, true],
+        ],
+      )
       assert.deepEqual([errors[0].facts.address, errors[0].facts.call], [address, command.name])
       assert.equal(connection.closed, true)
     })
@@ -222,7 +247,10 @@ describe('Connection', () => {
     Object.assign(connection, {seqid: 0x7f_ff_ff_fe})
     const rest = [ask(connection, 'a'), ask(connection, 'b')]
     await clock.advance(0)
-    assert.deepEqual(held.map(({head}) => head.seqid), [1, 0x7f_ff_ff_ff, 2])
+    assert.deepEqual(
+      held.map(({head}) => head.seqid),
+      [1, 0x7f_ff_ff_ff, 2],
+    )
     for (const call of held) call.reply(call.request.cmd)
     assert.deepEqual(await clock.run(Promise.all([first, ...rest])), ['first', 'a', 'b'])
   })

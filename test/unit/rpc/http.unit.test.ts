@@ -11,7 +11,12 @@ async function bed(accept: (stream: Duplex) => void, maxBodyBytes?: number) {
   const network = memoryNetwork()
   const {address} = await network.listen(accept)
   const http = new HttpClient({clock, maxBodyBytes, transport: network.transport})
-  return {address, clock, get: (path: string, o = {}) => clock.run(http.get(address, path, {timeoutMs: 1000, ...o}))}
+  return {
+    address,
+    clock,
+    http,
+    get: (path: string, o = {}) => clock.run(http.get(address, path, {timeoutMs: 1000, ...o})),
+  }
 }
 
 describe('HttpClient', () => {
@@ -27,7 +32,10 @@ describe('HttpClient', () => {
       stream.on('close', () => open--)
       serve(stream)
     })
-    assert.deepEqual(await get('/replica/duplication?appid=9999'), {body: 'no primary for app [appid=9999]', status: 404})
+    assert.deepEqual(await get('/replica/duplication?appid=9999'), {
+      body: 'no primary for app [appid=9999]',
+      status: 404,
+    })
     assert.match(head, /^GET \/replica\/duplication\?appid=9999 HTTP\/1\.1\r\n/)
     assert.match(head, new RegExp(`Host: ${address}`))
     await clock.advance(0)
@@ -36,7 +44,9 @@ describe('HttpClient', () => {
   })
 
   it('follows no redirect', async () => {
-    const {get} = await bed(rawHttp(() => 'HTTP/1.1 307 Temporary Redirect\r\nContent-Length: 0\r\nLocation: http://x/y\r\n\r\n'))
+    const {get} = await bed(
+      rawHttp(() => 'HTTP/1.1 307 Temporary Redirect\r\nContent-Length: 0\r\nLocation: http://x/y\r\n\r\n'),
+    )
     assert.deepEqual(await get('/x'), {body: '', status: 307})
   })
 
@@ -69,6 +79,14 @@ describe('HttpClient', () => {
     await assert.rejects(get('/version', {signal: controller.signal}), {code: 'rpc.aborted'})
   })
 
+  it('ends with close()', async () => {
+    const {get, http} = await bed(rawHttp(() => undefined))
+    const calls = [get('/version'), get('/version', {signal: new AbortController().signal})]
+    http.close()
+    for (const call of calls) await assert.rejects(call, {code: 'rpc.aborted'})
+    await assert.rejects(get('/version'), {code: 'rpc.aborted'})
+  })
+
   for (const [what, answer] of [
     ['an empty answer', ''],
     ['half a head', 'HTTP/1.1 200 O'],
@@ -82,7 +100,11 @@ describe('HttpClient', () => {
         stream.on('error', () => stream.destroy())
         stream.once('data', () => stream.end(answer))
       })
-      await assert.rejects(get('/version'), {code: 'http.connection', facts: {address, path: '/version'}, retrySafe: true})
+      await assert.rejects(get('/version'), {
+        code: 'http.connection',
+        facts: {address, path: '/version'},
+        retrySafe: true,
+      })
     })
   }
 
@@ -94,9 +116,15 @@ describe('HttpClient', () => {
   })
 
   it('reads no more than it is allowed to', async () => {
-    const {get} = await bed(rawHttp(() => httpResponse(200, 'x'.repeat(1001))), 1000)
+    const {get} = await bed(
+      rawHttp(() => httpResponse(200, 'x'.repeat(1001))),
+      1000,
+    )
     await assert.rejects(get('/configs'), {code: 'http.too_large'})
-    const fits = await bed(rawHttp(() => httpResponse(200, 'x'.repeat(1000))), 1000)
+    const fits = await bed(
+      rawHttp(() => httpResponse(200, 'x'.repeat(1000))),
+      1000,
+    )
     assert.equal((await fits.get('/configs')).body.length, 1000)
   })
 })

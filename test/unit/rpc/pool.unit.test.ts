@@ -7,8 +7,11 @@ import {FakeCluster} from '../../support/fake-cluster.js'
 import {FakeServer} from '../../support/fake-server.js'
 
 const command = serverCalls.remoteCommand
-const ask = (pool: ConnectionPool, address: string, o: {idempotent?: boolean; signal?: AbortSignal; timeoutMs?: number} = {}) =>
-  pool.call(address, command, {args: [], cmd: 'x'}, {timeoutMs: 5000, ...o})
+const ask = (
+  pool: ConnectionPool,
+  address: string,
+  o: {idempotent?: boolean; signal?: AbortSignal; timeoutMs?: number} = {},
+) => pool.call(address, command, {args: [], cmd: 'x'}, {timeoutMs: 5000, ...o})
 
 const echo = () => new FakeServer().on(command, (call) => call.reply(call.request.cmd))
 
@@ -135,7 +138,10 @@ describe('a server that demands Kerberos', () => {
       status: NegotiationStatus.SASL_AUTH_DISABLE,
     })
     const {address} = await cluster.listen(server)
-    await assert.rejects(cluster.run(ask(cluster.client.pool, address)), {code: 'rpc.connection_lost', retrySafe: false})
+    await assert.rejects(cluster.run(ask(cluster.client.pool, address)), {
+      code: 'rpc.connection_lost',
+      retrySafe: false,
+    })
   })
 
   it('is told from one that is gone, without more than 3 s of waiting', async () => {

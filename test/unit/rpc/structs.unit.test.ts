@@ -44,11 +44,18 @@ describe('structs', () => {
         const [ours, theirs] = [fieldsOf(struct), idl === '' ? [] : idl!.split(', ')]
         // As optional or not we may see it otherwise: servers always write what is not optional.
         const plain = (field: string) => field.replace('?', '')
-        assert.deepEqual(ours.map(plain).filter((field) => !theirs.map(plain).includes(field)), [])
+        assert.deepEqual(
+          ours.map(plain).filter((field) => !theirs.map(plain).includes(field)),
+          [],
+        )
         // Whatever is left out must be of a type that can be skipped.
         const missing = theirs.map(plain).filter((field) => !ours.map(plain).includes(field))
-        assert.deepEqual(missing.filter((field) => CUSTOM.some((type) => field.includes(type))), [])
-        for (const field of ours.filter((o) => !o.endsWith('?'))) assert.ok(theirs.includes(field), `${field} is optional there`)
+        assert.deepEqual(
+          missing.filter((field) => CUSTOM.some((type) => field.includes(type))),
+          [],
+        )
+        for (const field of ours.filter((o) => !o.endsWith('?')))
+          assert.ok(theirs.includes(field), `${field} is optional there`)
       }
     })
 

@@ -1,6 +1,17 @@
 import fc from 'fast-check'
 
-import {bool, byte, type Field, i16, i32, i64, int53, string, type StructType, type WireType} from '../../../src/lib/rpc/codec.js'
+import {
+  bool,
+  byte,
+  type Field,
+  i16,
+  i32,
+  i64,
+  int53,
+  string,
+  type StructType,
+  type WireType,
+} from '../../../src/lib/rpc/codec.js'
 import {blob, errorCode, gpid, hostPort, rpcAddress, taskCode} from '../../../src/lib/rpc/custom-types.js'
 import {TType} from '../../../src/lib/rpc/protocol.js'
 
@@ -11,9 +22,7 @@ type AnyType = Partial<{element: AnyType; fields: AnyStruct['fields']; key: AnyT
 const PLAIN = {noNullPrototype: true} as const
 const I32 = {max: 0x7f_ff_ff_ff, min: -0x80_00_00_00}
 
-const address = fc
-  .tuple(fc.ipV4(), fc.integer({max: 65_535, min: 0}))
-  .map(([ip, port]) => `${ip}:${port}`)
+const address = fc.tuple(fc.ipV4(), fc.integer({max: 65_535, min: 0})).map(([ip, port]) => `${ip}:${port}`)
 
 const leaves = new Map<WireType<any>, [string, fc.Arbitrary<unknown>]>([
   [bool, ['bool', fc.boolean()]],
@@ -32,7 +41,10 @@ const leaves = new Map<WireType<any>, [string, fc.Arbitrary<unknown>]>([
     hostPort,
     [
       'host_port',
-      fc.record({host: fc.string(), port: fc.integer({max: 65_535, min: 0}), type: fc.integer({max: 2, min: 0})}, PLAIN),
+      fc.record(
+        {host: fc.string(), port: fc.integer({max: 65_535, min: 0}), type: fc.integer({max: 2, min: 0})},
+        PLAIN,
+      ),
     ],
   ],
 ])
@@ -61,7 +73,9 @@ export function arbitraryOf(type: AnyType): fc.Arbitrary<unknown> {
 
   if (type.element) return fc.array(arbitraryOf(type.element), {maxLength: 4})
   if (type.key && type.value) {
-    return fc.array(fc.tuple(arbitraryOf(type.key), arbitraryOf(type.value)), {maxLength: 4}).map((pairs) => new Map(pairs))
+    return fc
+      .array(fc.tuple(arbitraryOf(type.key), arbitraryOf(type.value)), {maxLength: 4})
+      .map((pairs) => new Map(pairs))
   }
 
   return leaves.get(type)?.[1] ?? fc.integer(I32)

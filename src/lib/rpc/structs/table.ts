@@ -176,4 +176,3 @@ export const setAtomicIdempotentRequest = struct('configuration_set_atomic_idemp
   appName: at(1, string),
   atomicIdempotent: at(2, bool),
 })
-
