@@ -199,7 +199,7 @@ export function healthyFacts(): PreflightFacts {
       info: infoOf('onebox2', targetMetas),
       metas: targetMetas.map((address) => metaOf('onebox2')(address)),
       nodes: targetServers.map((address) => alive(address)),
-      servers: targetServers.map((address) => ({...serverOf(address, 'onebox2'), disk: {availableMb: 5000}})),
+      servers: targetServers.map((address) => ({...serverOf(address, 'onebox2'), freeMb: 5000})),
     },
     unread: new Map(),
   }

@@ -212,7 +212,7 @@ describe('preflight: the target', () => {
     },
     {
       change({target}) {
-        for (const server of target.servers) server.disk = {availableMb: 90}
+        for (const server of target.servers) server.freeMb = 90
       },
       id: 'target-disk',
       says: /have 270 MB free/,
@@ -221,7 +221,7 @@ describe('preflight: the target', () => {
     },
     {
       change({target}) {
-        for (const server of target.servers) server.disk = {availableMb: 150}
+        for (const server of target.servers) server.freeMb = 150
       },
       id: 'target-disk',
       says: /have 450 MB free/,

@@ -4,6 +4,7 @@ import type {CallLimits} from '../../pegasus/env.js'
 import type {DuplicationEntry} from '../../rpc/structs/duplication.js'
 import {type AppInfo, AppStatus} from '../../rpc/structs/table.js'
 import type {FactName, MetaFacts} from './check.js'
+import {judgedPartOf} from './settings.js'
 
 /** What the metas of one cluster told; a member that is named in `unread` holds an empty value. */
 export interface MetaAnswers {
@@ -111,7 +112,7 @@ export async function askMeta(
     // Never by HTTP: on a follower of 2.4 and 2.5 it is dangerous (product.md, lesson 6).
     const text = await server.command('server-info', [], limits)
     facts.version = /Pegasus Server (\S+)|"version":\s*"([^"]+)"/.exec(text)?.slice(1).find(Boolean) ?? ''
-    facts.dump = await server.configDump(limits)
+    facts.dump = judgedPartOf(await server.configDump(limits))
   } catch (error) {
     if (!(error instanceof MigratorError)) throw error
     facts.error = error

@@ -1,11 +1,11 @@
 import {isMigratorError, MigratorError} from '../../errors.js'
 import type {PegasusClient} from '../../pegasus/client.js'
 import type {NodeStatusInfo, TableConfiguration} from '../../pegasus/cluster.js'
-import {type CallLimits, DEFAULT_TIMEOUT_MS} from '../../pegasus/env.js'
+import type {CallLimits} from '../../pegasus/env.js'
 import type {ReplicaServer} from '../../pegasus/replica-server.js'
-import {parseMetrics} from '../../pegasus/server-text.js'
-import type {Activity, ServerFacts, ServerQuestion} from './check.js'
-import {liveFlags} from './settings.js'
+import type {ServerFacts, ServerQuestion} from './check.js'
+import {type FigureSource, freeSpaceMb, requestFigures, tableSizeMb} from './figures.js'
+import {judgedPartOf, liveFlags} from './settings.js'
 
 /** What one server is asked, by why it is of interest. */
 export type ServerRole = 'source-host' | 'source-other' | 'target'
@@ -59,13 +59,13 @@ export class ServerInterview {
   async run(role: ServerRole): Promise<void> {
     const {facts, limits, server} = this
     const {appId} = this.about
-    facts.dump = await this.ask('dump', 'rpc', () => server.configDump(limits))
-    if (role === 'target') await this.askDisk()
+    facts.dump = await this.ask('dump', 'rpc', async () => judgedPartOf(await server.configDump(limits)))
+    if (role === 'target') facts.freeMb = await this.ask('disk', this.figuresBy, () => freeSpaceMb(this.figures))
     if (role === 'source-host') {
       const replicas = await this.ask('replicas', 'rpc', () => server.replicas(limits))
       facts.replicas = replicas?.filter(({pid}) => pid.appId === appId)
       await this.sample()
-      await this.askTableSize()
+      facts.tableMb = await this.ask('disk', this.figuresBy, () => tableSizeMb(this.figures))
       facts.dataVersions = await this.ask('data-version', 'http', () => server.dataVersions(appId, limits))
     }
 
@@ -83,53 +83,17 @@ export class ServerInterview {
   /** One sample of the requests for the table; nothing after the server fell silent. */
   async sample(): Promise<void> {
     if (this.facts.unreachable !== undefined) return
-    const {about, limits, server} = this
-    const {appId} = about
-    const sample = about.isMaster
-      ? await this.ask('activity', 'http', async () => {
-          const names = ['incr', 'check_and_set', 'check_and_mutate', 'dup'].map((kind) => `${kind}_requests`)
-          const entities = (await server.metrics(appId, names, limits)) ?? []
-          return sumByKind(entities.flatMap(({values}) => [...values]))
-        })
-      : await this.ask('activity', 'rpc', async () =>
-          activityOf(await server.counters(`_qps@${appId}.`, limits), appId),
-        )
+    const sample = await this.ask('activity', this.figuresBy, () => requestFigures(this.figures))
     if (sample) this.facts.activity.push(sample)
   }
 
-  private async askTableSize(): Promise<void> {
-    const {about, limits, server} = this
-    const {appId} = about
-    this.facts.tableMb = about.isMaster
-      ? await this.ask('disk', 'http', async () => {
-          const entities = (await server.metrics(appId, ['rdb_total_sst_size_mb'], limits)) ?? []
-          return sum(entities.map(({values}) => values.get('rdb_total_sst_size_mb') ?? 0))
-        })
-      : await this.ask('disk', 'rpc', async () => {
-          const counters = await server.counters(`disk.storage.sst(MB)@${appId}.`, limits)
-          return sum([...counters.values()])
-        })
+  private get figures(): FigureSource {
+    const {about, client, limits, server} = this
+    return {...about, client, limits, server}
   }
 
-  private async askDisk(): Promise<void> {
-    const {about, client, facts, limits, server} = this
-    facts.disk = about.isMaster
-      ? await this.ask('disk', 'http', async () => {
-          const names = ['disk_capacity_total_mb', 'disk_capacity_avail_mb']
-          const path = `/metrics?types=disk&metrics=${names.join(',')}&with_metric_fields=name,value`
-          const {body} = await client.http.get(facts.address, path, {timeoutMs: DEFAULT_TIMEOUT_MS, ...limits})
-          const values = parseMetrics(body).map((entity) => names.map((name) => entity.values.get(name) ?? 0))
-          return {
-            availableMb: sum(values.map(([, available]) => available!)),
-            totalMb: sum(values.map(([total]) => total!)),
-          }
-        })
-      : await this.ask('disk', 'rpc', async () => {
-          const counters = await server.counters('disk.available.total(MB)', limits)
-          const [availableMb] = counters.values()
-          if (availableMb === undefined) throw noCounter(facts.address)
-          return {availableMb}
-        })
+  private get figuresBy(): 'http' | 'rpc' {
+    return this.about.isMaster ? 'http' : 'rpc'
   }
 
   private async ask<T>(name: ServerQuestion, by: 'http' | 'rpc', question: () => Promise<T>): Promise<T | undefined> {
@@ -151,31 +115,4 @@ export class ServerInterview {
       return undefined
     }
   }
-}
-
-function noCounter(address: string): MigratorError {
-  return new MigratorError('preflight.no_counter', `${address} has no counter disk.available.total(MB)`)
-}
-
-const sum = (figures: number[]) => figures.reduce((total, figure) => total + figure, 0)
-
-/** `incr_requests` and `duplicate_qps` alike → figures by kind of request. */
-function sumByKind(entries: Array<[string, number]>): Activity {
-  const activity: Activity = new Map()
-  for (const [name, figure] of entries) {
-    const kind = name.replace(/_(qps|requests)$/, '').replace(/^dup$/, 'duplicate')
-    activity.set(kind, (activity.get(kind) ?? 0) + figure)
-  }
-
-  return activity
-}
-
-/** Requests per second for the table; the server matches substrings, so the table's id is compared here exactly. */
-function activityOf(counters: Map<string, number>, appId: number): Activity {
-  const pattern = /\*((?:incr|check_and_set|check_and_mutate|duplicate)_qps)@(\d+)\.\d+$/
-  const entries = [...counters].flatMap(([name, figure]): Array<[string, number]> => {
-    const match = pattern.exec(name)
-    return match && Number(match[2]) === appId ? [[match[1]!, figure]] : []
-  })
-  return sumByKind(entries)
 }

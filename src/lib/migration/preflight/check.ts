@@ -68,12 +68,12 @@ export interface ServerFacts {
   config: Map<string, string | undefined>
   /** Data version per partition, of every replica of the table there; empty: none there. */
   dataVersions?: Map<number, string>
-  /** Room on all its disks together, MB. */
-  disk?: {availableMb: number; totalMb?: number}
   /** Its configuration file as loaded, defaults included. */
   dump?: ConfigDump
   /** Why a question has no answer. */
   failures: Map<ServerQuestion, Error>
+  /** Free room on all its disks together, MB. */
+  freeMb?: number
   /** Partitions of the table it is primary of. */
   primaryOf: number[]
   /** Partitions of the table of which it holds a replica, by the metas. */

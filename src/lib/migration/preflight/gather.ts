@@ -1,3 +1,5 @@
+import {setMaxListeners} from 'node:events'
+
 import {type Clock, deadline, sleep} from '../../clock.js'
 import {MigratorError} from '../../errors.js'
 import {queryProxy} from '../../metaproxy/proxy.js'
@@ -46,6 +48,8 @@ export async function gatherFacts(
   const book = new AddressBook(clock, options.resolve ?? resolveByDns)
   const reason = () => new MigratorError('preflight.deadline', `no answer within the ${GATHER_MS} ms of preflight`)
   const limit = deadline(clock, GATHER_MS, reason, options.signal)
+  // Every question that is under way listens to it; Node would warn of a leak.
+  setMaxListeners(0, limit.signal)
   const limits = {signal: limit.signal, timeoutMs: QUESTION_MS}
   try {
     const [source, target, metaproxy, proxies] = await Promise.all([

@@ -1,5 +1,5 @@
 import {strangers} from '../addresses.js'
-import type {Check, MetaFacts, ServerFacts} from '../check.js'
+import type {Check, MetaFacts, PreflightFacts, ServerFacts} from '../check.js'
 import {releaseOf} from '../gather-side.js'
 import {counted, error, figuresOf, listed, named, ok, warning} from '../wording.js'
 
@@ -122,14 +122,17 @@ const versions: Check = {
       )
     }
 
-    const traps = trapsOf(source.generation, target.generation)
+    const traps = trapsOf(facts)
     const silent = told.flatMap((side) => side.silent)
     if (silent.length > 0) traps.push(`not told by ${named(silent)}`)
     const builds = told.filter(({servers}) => new Set(servers.map(({version}) => version)).size > 1)
     if (builds.length > 0) traps.push(`different builds in ${builds.map(({name}) => name).join(' and ')}`)
     return traps.length === 0
       ? ok(evidence)
-      : warning(`${evidence}. ${traps.join('. ')}`, 'know it; nothing to do if it is as intended')
+      : warning(
+          `${evidence}. ${traps.join('. ')}`,
+          'nothing to mend; make sure of it, and keep it in mind if something hangs',
+        )
   },
   title: 'the versions of all servers are known to work',
 }
@@ -140,15 +143,21 @@ const versionsOf = (servers: ReadonlyArray<{address: string; version: string}>) 
   servers.length === 0 ? 'no version told' : figuresOf(servers, versionOf, addressOf)
 
 /** What is known to be different about servers of a generation. */
-function trapsOf(source: string, target: string): string[] {
+function trapsOf({source, target}: PreflightFacts): string[] {
   const traps: string[] = []
-  if (source === '2.4')
+  if (source.generation === '2.4') {
     traps.push('2.4: its timers cannot be changed at run time, and its behaviour is known from its source only')
-  if (source === 'master')
-    traps.push('master: its metas give the target host names, which every target server must be able to resolve')
-  if (source === 'master' && target !== 'master') {
+  }
+
+  const byName = source.info.metaServers.filter((address) => !/^[\d.]+:/.test(address))
+  if (source.generation === 'master' && byName.length > 0) {
+    traps.push(`every target server must be able to resolve ${listed(byName)}, as the source's metas name themselves`)
+  }
+
+  if (source.generation === 'master' && target.generation !== 'master') {
     traps.push(
-      `master to ${target}: when the reply to the table's creation is lost, the duplication stays in DS_PREPARE until the target's table is dropped`,
+      `master to ${target.generation}: when the reply to the table's creation is lost, the duplication stays in DS_PREPARE` +
+        " until the target's table is dropped",
     )
   }
 

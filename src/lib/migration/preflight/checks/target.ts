@@ -186,14 +186,14 @@ const targetDisk: Check = {
   needs: ['target.nodes', 'source.table'],
   run(facts) {
     const {source, target} = facts
-    const told = target.servers.filter(({disk}) => disk)
+    const told = target.servers.filter(({freeMb}) => freeMb !== undefined)
     const sizes = source.servers.filter(({tableMb}) => tableMb !== undefined)
     if (told.length === 0 || sizes.length < source.servers.length) {
       return skipped('not known: the servers did not tell the size of the table or their free room')
     }
 
     const neededMb = sum(sizes.map(({tableMb}) => tableMb!))
-    const freeMb = sum(told.map(({disk}) => disk!.availableMb))
+    const freeMb = sum(told.map((server) => server.freeMb!))
     const figures = `the table takes ${Math.round(neededMb)} MB with all replicas; ${told.length} target servers have ${Math.round(freeMb)} MB free${silentOf(facts)}`
     const remedy = 'make room on the target, or add servers'
     if (freeMb < neededMb) return confirm(figures, remedy)
@@ -204,7 +204,7 @@ const targetDisk: Check = {
 }
 
 function silentOf({target}: PreflightFacts): string {
-  const silent = target.servers.filter(({alive, disk}) => alive && !disk)
+  const silent = target.servers.filter(({alive, freeMb}) => alive && freeMb === undefined)
   return silent.length > 0 ? `, not told by ${named(silent)}` : ''
 }
 
