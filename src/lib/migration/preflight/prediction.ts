@@ -1,6 +1,11 @@
-import type {PreflightFacts, ServerFacts} from './check.js'
+import type {Generation, ServerFacts} from './check.js'
 import {numberSettingOf} from './settings.js'
 import {seconds} from './wording.js'
+
+/** What the prediction needs of `PreflightFacts`; `table:migrate-status` reads no more. */
+export interface PredictionFacts {
+  source: {generation: Generation; servers: Array<Pick<ServerFacts, 'address' | 'config' | 'dump'>>}
+}
 
 /** How long writes will be denied, by the servers' own timers. */
 export interface WindowPrediction {
@@ -32,7 +37,7 @@ interface Slowest {
   ms: number
 }
 
-function slowest(servers: ServerFacts[], name: string, fallbackMs: number): Slowest {
+function slowest(servers: PredictionFacts['source']['servers'], name: string, fallbackMs: number): Slowest {
   let found: Slowest | undefined
   for (const server of servers) {
     const ms = numberSettingOf(server, name) ?? fallbackMs
@@ -46,7 +51,7 @@ function slowest(servers: ServerFacts[], name: string, fallbackMs: number): Slow
  * Predicts the write-deny window from each server's timers (product.md I7, measured.md §2 and §3).
  * @param loweredSyncMs the config sync interval that the migration sets before the deny, if it does (2.5 only)
  */
-export function predictWindow(facts: PreflightFacts, loweredSyncMs?: number): WindowPrediction {
+export function predictWindow(facts: PredictionFacts, loweredSyncMs?: number): WindowPrediction {
   const {generation, servers} = facts.source
   const sync = slowest(servers, 'config_sync_interval_ms', CONFIG_SYNC_MS)
   const syncMs = generation === '2.5' ? Math.min(sync.ms, loweredSyncMs ?? sync.ms) : sync.ms

@@ -29,12 +29,12 @@ export const liveFlags = [
  * A setting of `[replication]` on one server: its live value where it is a registered flag, else what the
  * configuration file says; on 2.4 both timers are only there (protocol.md §13). Undefined: it could not be read.
  */
-export function settingOf(server: ServerFacts, name: string): string | undefined {
+export function settingOf(server: Pick<ServerFacts, 'config' | 'dump'>, name: string): string | undefined {
   return server.config.get(name) ?? server.dump?.get('replication', name)
 }
 
 /** As `settingOf`, as a number; undefined when it is none. */
-export function numberSettingOf(server: ServerFacts, name: string): number | undefined {
+export function numberSettingOf(server: Pick<ServerFacts, 'config' | 'dump'>, name: string): number | undefined {
   const text = settingOf(server, name)?.trim()
   return text && /^\d+$/.test(text) ? Number(text) : undefined
 }

@@ -75,6 +75,8 @@ export type Side = 'other' | 'source' | 'target'
 export interface NodeFacts {
   /** What it names. */
   cluster?: string
+  /** ZooKeeper's servers. */
+  hosts: string
   path: string
   /** `zk.*` or `metaproxy.bad_node`: why it could not be used. */
   problem?: {code: string; message: string}

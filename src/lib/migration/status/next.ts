@@ -1,0 +1,105 @@
+import type {StatusFacts} from './facts.js'
+import {type StateId, states} from './states.js'
+import type {StatusView} from './view.js'
+
+/** The one next step: a command line, in words, if it can be told in full, and a sentence beside it. */
+export interface NextStep {
+  command?: string[]
+  sentence: string
+}
+
+const BIN = 'pegasus'
+const DENY_ENV = 'replica.deny_client_request'
+
+type Verb = 'migrate' | 'migrate-rollback' | 'migrate-status'
+
+/** Which command mends or goes on, per state; none where only a person can. */
+const verbs: Partial<Record<StateId, {extra?: string[]; verb: Verb}>> = {
+  'both-open': {verb: 'migrate'},
+  'catching-up': {verb: 'migrate'},
+  'caught-up': {verb: 'migrate'},
+  copying: {verb: 'migrate'},
+  cutover: {extra: ['--watch'], verb: 'migrate-status'},
+  'denied-unclear': {verb: 'migrate-status'},
+  'foreign-deny': {extra: ['--adopt'], verb: 'migrate-rollback'},
+  'forgotten-duplication': {verb: 'migrate-rollback'},
+  'half-switched': {verb: 'migrate'},
+  'leftover-envs': {verb: 'migrate'},
+  'leftover-settings': {verb: 'migrate-rollback'},
+  'orphan-target': {extra: ['--drop-target'], verb: 'migrate-rollback'},
+  paused: {verb: 'migrate'},
+  preparing: {verb: 'migrate'},
+  'stale-proxy': {verb: 'migrate-status'},
+  'switched-unfinished': {verb: 'migrate'},
+  'target-missing': {verb: 'migrate-rollback'},
+  unclear: {verb: 'migrate-status'},
+  unreachable: {verb: 'migrate-status'},
+  'write-denied': {verb: 'migrate-rollback'},
+}
+
+/** @param sourceMetas as they were given */
+export function nextOf(id: StateId, facts: StatusFacts, view: StatusView, sourceMetas: string[]): NextStep {
+  const sentence = sentenceOf(id, facts)
+  const chosen = choose(id, facts, view)
+  if (!chosen) return {sentence}
+  const words = [BIN, `table:${chosen.verb}`, '-t', facts.table, '--source-meta', sourceMetas.join(',')]
+  const where = whereWords(facts)
+  if (chosen.verb === 'migrate' && !where.includes('-m')) return {sentence}
+  return {command: [...words, ...where, ...(chosen.extra ?? [])], sentence}
+}
+
+function choose(id: StateId, facts: StatusFacts, view: StatusView): {extra?: string[]; verb: Verb} | undefined {
+  // After the switch there is only forward.
+  if (view.committed && id === 'forgotten-duplication') return {verb: 'migrate'}
+  // Without a node nothing but the journal tells a new run that it is after the switch, and the journal says finished.
+  if (id === 'leftover-envs' && view.committed !== 'node') return undefined
+  // While a run may be working, looking on is the next thing to do.
+  const working = facts.lock ? facts.lock.held : facts.journal !== undefined && facts.journal.ended === undefined
+  const recent = facts.journal !== undefined && facts.nowMs - facts.journal.lastAtMs < RECENT_MS
+  const going = ['catching-up', 'copying', 'preparing'].includes(id)
+  if (going && working && (facts.lock?.held || recent)) return {extra: ['--watch'], verb: 'migrate-status'}
+  return verbs[id]
+}
+
+/** A run writes no record while it waits; after so long it is more likely gone than waiting. */
+const RECENT_MS = 10 * 60_000
+
+function whereWords({node, proxies, target}: StatusFacts): string[] {
+  const words: string[] = []
+  if (target) words.push('-c', target.cluster, '-m', target.metas.join(','))
+  if (!node) return words
+  words.push('-r', node.path.slice(0, node.path.lastIndexOf('/')) || '/', '-n', node.hosts)
+  for (const {address} of proxies) words.push('--proxy', address)
+  return words
+}
+
+function sentenceOf(id: StateId, {node, proxies, source, table, target}: StatusFacts): string {
+  const inShell = (cluster: string, line: string) => `In the Pegasus shell on ${cluster}: ${line}`
+  switch (id) {
+    case 'leftover-envs': {
+      const keys = Object.keys(target?.table?.followerEnvs ?? {}).sort()
+      return inShell(target!.cluster, `use ${table}; del_app_envs ${keys.join(' ')}`)
+    }
+
+    case 'stale-proxy': {
+      const stale = proxies.filter(({side}) => side === 'source').map(({address}) => address)
+      return `Restart ${stale.join(', ')}, then look again.`
+    }
+
+    case 'target-denied': {
+      return inShell(target!.cluster, `use ${table}; del_app_envs ${DENY_ENV}`)
+    }
+
+    case 'handed-over': {
+      return `Point the applications of ${table} at ${target ? `${target.cluster} (${target.metas.join(',')})` : 'the target'}.`
+    }
+
+    case 'node-unclear': {
+      return `Find out who wrote ${node?.path ?? 'the node'}; it must name ${source!.cluster}${target ? ` or ${target.cluster}` : ''}.`
+    }
+
+    default: {
+      return states[id].mend
+    }
+  }
+}

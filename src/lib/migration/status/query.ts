@@ -1,0 +1,26 @@
+import type {MigrationWorld} from '../index.js'
+import type {GuardFacts, LockFacts} from './facts.js'
+
+/** What `readStatus` is asked. */
+export interface StatusQuery {
+  proxies: string[]
+  sourceMetas: string[]
+  /** Absent: every table with a journal here, a duplication or a deny. */
+  table?: string
+  targetCluster?: string
+  targetMetas?: string[]
+  /** `digest:user:password`; never printed. */
+  zooKeeperAuth?: string
+  /** ZooKeeper of metaproxy; absent: the journal's, else the source's own. */
+  zooKeeperHosts?: string
+  /** Absent: the journal's. */
+  zooKeeperRoot?: string
+}
+
+/** What reading needs of the world; nothing of it changes anything. */
+export interface StatusWorld extends MigrationWorld {
+  /** Absent: nothing is said of a guard. */
+  readGuard?(table: string, targetCluster: string): Promise<GuardFacts | undefined>
+  /** Absent: nothing is said of a lock. */
+  readLock?(table: string, targetCluster: string): Promise<LockFacts | undefined>
+}
