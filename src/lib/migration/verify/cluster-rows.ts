@@ -12,8 +12,10 @@ import type {KeyRange, Row, RowSource} from './types.js'
 const patienceMs = 90_000
 const retryIntervalMs = 1000
 const mostRowsPerBatch = 500
-/** A batch above this makes the next ones smaller: both sides of several partitions are held at once. */
-const mostBytesPerBatch = 4 * 1024 * 1024
+/** A table's rows may have 1 MiB each, and a server puts a whole batch together: the first one is a try. */
+const firstBatchRows = 20
+/** Both sides of several partitions are held at once. */
+const bytesPerBatch = 2 * 1024 * 1024
 
 export interface ClusterRowsOptions {
   client: PegasusClient
@@ -50,7 +52,8 @@ export class ClusterRows implements RowSource {
   async count(partition: number): Promise<number> {
     const {signal} = this
     return this.bearing(partition, (primary) =>
-      this.reader.countPartition(this.pid(partition), primary, {signal, timeoutMs: 30_000}),
+      // 2.4 cannot count and sends what it has: keys at least without values.
+      this.reader.countPartition(this.pid(partition), primary, {noValue: true, signal, timeoutMs: 30_000}),
     )
   }
 
@@ -71,9 +74,11 @@ export class ClusterRows implements RowSource {
 
   async *scan(partition: number, {from, rowsWanted = mostRowsPerBatch, to}: KeyRange = {}): AsyncGenerator<Row[]> {
     const {signal} = this
-    const place = {batchSize: Math.min(rowsWanted, mostRowsPerBatch), signal, startInclusive: true, startKey: from}
+    const wanted = Math.min(rowsWanted, mostRowsPerBatch)
+    const place = {batchSize: Math.min(wanted, firstBatchRows), signal, startInclusive: true, startKey: from}
     if (from?.length === 0) place.startKey = undefined
     const trouble: Trouble = {}
+    let trying = true
     for (let ended = false; !ended;) {
       try {
         ended = true
@@ -85,9 +90,11 @@ export class ClusterRows implements RowSource {
           if (end !== -1) return
           place.startKey = rows.at(-1)!.key
           place.startInclusive = false
-          const smaller = smallerBatch(rows)
-          if (smaller === undefined) continue
-          place.batchSize = smaller
+          const fitting = fittingRows(rows, wanted)
+          // A scanner keeps its size, so another one goes on; upwards only once, because it sees a later state.
+          if (trying ? fitting === place.batchSize : fitting * 2 > place.batchSize) continue
+          trying = false
+          place.batchSize = fitting
           ended = false
           break
         }
@@ -175,10 +182,9 @@ function rowOf({expireTsSeconds, key, value}: KeyValue): Row {
   return {expireTsSeconds: (expireTsSeconds ?? 0) >>> 0, key, value}
 }
 
-/** How many rows of this size make a batch, when this one was too big. */
-function smallerBatch(rows: Row[]): number | undefined {
+/** How many rows like these make a batch. */
+function fittingRows(rows: Row[], most: number): number {
   let bytes = 0
   for (const {key, value} of rows) bytes += key.length + value.length
-  if (bytes <= mostBytesPerBatch || rows.length === 1) return undefined
-  return Math.max(1, Math.floor((rows.length * mostBytesPerBatch) / bytes / 2))
+  return Math.max(1, Math.min(most, Math.floor((rows.length * bytesPerBatch) / bytes)))
 }
