@@ -132,7 +132,9 @@ describe('sandbox: the deny and the sync that carries it', () => {
       const [membership] = source.table('t').memberships
       source.movePrimary('t', 0, membership!.secondaries[0]!)
       assert.equal(await client.outcome(client.put(source, 't', key, 'x')), 'ERR_INVALID_STATE')
-      const outsider = source.servers.find((s) => ![membership!.primary, ...membership!.secondaries].includes(s.address))!
+      const outsider = source.servers.find(
+        (s) => ![membership!.primary, ...membership!.secondaries].includes(s.address),
+      )!
       source.movePrimary('t', 0, outsider.address)
       assert.equal(await client.outcome(client.put(source, 't', key, 'x')), 'OK')
       await sleep(clock, 31_000)

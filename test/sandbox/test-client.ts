@@ -23,7 +23,12 @@ export class TestClient {
 
   /* Metas */
 
-  meta<Q, S>(cluster: SimulatedCluster, call: Call<Q, S>, request: Q, address = cluster.knownLeader.address): Promise<S> {
+  meta<Q, S>(
+    cluster: SimulatedCluster,
+    call: Call<Q, S>,
+    request: Q,
+    address = cluster.knownLeader.address,
+  ): Promise<S> {
     return this.peers.call(address, call, request, {timeoutMs: TIMEOUT_MS})
   }
 
@@ -104,10 +109,18 @@ export class TestClient {
 
   /** A hash key of this partition. */
   keyIn(cluster: SimulatedCluster, appName: string, partitionIndex: number, prefix = 'key'): string {
-    for (let i = 0; ; i++) if (this.partitionOf(cluster, appName, `${prefix}${i}`) === partitionIndex) return `${prefix}${i}`
+    for (let i = 0; ; i++)
+      if (this.partitionOf(cluster, appName, `${prefix}${i}`) === partitionIndex) return `${prefix}${i}`
   }
 
-  private toRow<Q, S>(cluster: SimulatedCluster, appName: string, hashKey: string, call: Call<Q, S>, request: Q, to?: string) {
+  private async toRow<Q, S>(
+    cluster: SimulatedCluster,
+    appName: string,
+    hashKey: string,
+    call: Call<Q, S>,
+    request: Q,
+    to?: string,
+  ) {
     const partitionIndex = this.partitionOf(cluster, appName, hashKey)
     const address = to ?? cluster.primaryOf(appName, partitionIndex)
     if (!address) throw new Error(`no primary of ${appName}.${partitionIndex}`)

@@ -94,7 +94,9 @@ export class Guardian {
       if (!this.cluster.state.availableTable(table.info.appId)) continue
       for (const [index, membership] of table.memberships.entries()) {
         if (membership.ballot === 0) continue
-        if (membership.primary === undefined) this.makePrimary(table, index, this.candidates(table, index)[0])
+        // Only a server that had the data can lead it again.
+        const heirs = this.candidates(table, index).filter((address) => membership.lastDrops.includes(address))
+        if (membership.primary === undefined) this.makePrimary(table, index, heirs.at(-1))
         while (this.addSecondary(table, index)) continue
       }
     }
