@@ -6,13 +6,14 @@ import {timersOf} from '../timers.js'
 import {ClusterRows} from '../verify/cluster-rows.js'
 import {shortestRereadLimitMs, verdictOf, type VerifyReport, verifyTable} from '../verify/index.js'
 import {shippingOf} from './catch-up.js'
+import {findEntry} from './duplicate.js'
 
 const PARALLEL_PARTITIONS = 4
 /** A mutation ships at the latest two group checks after it was written (measured.md §3), and some margin. */
 const SHIP_MARGIN_MS = 20_000
-/** Each side applies `default_ttl` by its own clock (protocol.md §6.4). */
+/** Each side gives an expiry to rows without one when it applies them, or compacts, by its own clock (protocol.md §6.4). */
 const DEFAULT_TTL_ENV = 'default_ttl'
-const DEFAULT_TTL_TOLERANCE_S = 30
+const CLOCK_SKEW_S = 60
 
 /** Compares rows of the live table on both sides, before writes are denied: only values can tell (product.md, lesson 13). */
 export const verify: Phase = {
@@ -52,7 +53,7 @@ async function wait(context: MigrationContext, report: (progress: Progress) => v
         partitionsDone: seen.partitionsDone,
         text: `${seen.mode}: ${seen.rowsCompared} rows compared, ${seen.suspects} read again, ${seen.differences} differ`,
       }),
-    expiryToleranceSeconds: facts.source.table.envs.has(DEFAULT_TTL_ENV) ? DEFAULT_TTL_TOLERANCE_S : 0,
+    expiryToleranceSeconds: facts.source.table.envs.has(DEFAULT_TTL_ENV) ? await sinceDuplicated(context) : 0,
     limitMs: request.limits.verifyMs,
     mode,
     parallel: PARALLEL_PARTITIONS,
@@ -78,6 +79,12 @@ async function wait(context: MigrationContext, report: (progress: Progress) => v
     rowsCountedTarget: sum(result.countsTarget),
   }
   judge(context, result)
+}
+
+/** Seconds since the duplication was added: so much may lie between the times at which the two sides applied a write. */
+async function sinceDuplicated(context: MigrationContext): Promise<number> {
+  const {createTsMs} = await findEntry(context)
+  return Math.max(0, Math.ceil((context.clock.wallMs() - createTsMs) / 1000)) + CLOCK_SKEW_S
 }
 
 function sum(counts: number[]): number {
