@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict'
 import {spawn} from 'node:child_process'
 import {once} from 'node:events'
-import {createServer, type Server, type Socket} from 'node:net'
-import type {AddressInfo} from 'node:net'
+import {type AddressInfo, createServer, type Server, type Socket} from 'node:net'
 
 import {systemClock} from '../../src/lib/clock.js'
 import {PegasusClient} from '../../src/lib/pegasus/client.js'
@@ -75,6 +74,28 @@ describe('RPC over real sockets', () => {
       Array.from({length: 1000}, (_, n) => `re: call ${n}`),
     )
     assert.equal(fake.connections, 1)
+  })
+
+  it('takes any number of calls with one signal, without a warning', async () => {
+    const warnings: Error[] = []
+    const onWarning = (warning: Error) => warnings.push(warning)
+    process.on('warning', onWarning)
+    const {address} = await listen(new FakeServer().on(command, (call) => call.reply('x')).accept)
+    const http = await listen(rawHttp(() => httpResponse(200, '{}')))
+    const user = client()
+    const {signal} = new AbortController()
+    const calls = Array.from({length: 50}, (_, n) => [
+      user.pool.call(address, command, {args: [], cmd: `${n}`}, {signal, timeoutMs: 5000}),
+      user.http.get(http.address, '/configs', {signal, timeoutMs: 5000}),
+      user.http.get(http.address, '/configs', {timeoutMs: 5000}),
+    ])
+    await Promise.all(calls.flat())
+    // Warnings are emitted a turn later.
+    await new Promise((resolve) => {
+      setImmediate(resolve)
+    })
+    process.off('warning', onWarning)
+    assert.deepEqual(warnings, [])
   })
 
   it('carries messages of 20 MB', async () => {

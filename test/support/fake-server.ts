@@ -1,6 +1,6 @@
 import type {Duplex} from 'node:stream'
 
-import type {Call} from '../../src/lib/rpc/calls.js'
+import type {AnyCall, Call} from '../../src/lib/rpc/calls.js'
 import {
   decodeArguments,
   decodeRequest,
@@ -22,7 +22,7 @@ export interface ReceivedCall<Q, S> {
   stream: Duplex
 }
 
-type Handler = (call: ReceivedCall<any, any>) => void
+type Handler = (call: ReceivedCall<never, unknown>) => void
 
 /**
  * The server's end of a connection, with every answer in the test's hands. A call that nobody handles gets
@@ -33,7 +33,7 @@ export class FakeServer {
   readonly open = new Set<Duplex>()
   /** Names of the calls that arrived, in order. */
   readonly received: string[] = []
-  private readonly handlers = new Map<string, {call: Call<any, any>; handler: Handler}>()
+  private readonly handlers = new Map<string, {call: AnyCall; handler: Handler}>()
 
   readonly accept = (stream: Duplex): void => {
     let bytes: Buffer = Buffer.alloc(0)
@@ -86,7 +86,7 @@ export class FakeServer {
       head,
       reply: (value) => send(replyBytes(value)),
       replyBytes,
-      request: decodeArguments(call.request, args) as unknown,
+      request: decodeArguments(call.request, args) as never,
       stream,
     })
   }

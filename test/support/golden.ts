@@ -1,6 +1,7 @@
 import {readFileSync} from 'node:fs'
 
-import {type Call, serverCalls} from '../../src/lib/rpc/calls.js'
+import {serverCalls} from '../../src/lib/rpc/calls.js'
+import type {WireType} from '../../src/lib/rpc/codec.js'
 import {decodeResponse, decodeResult} from '../../src/lib/rpc/frame.js'
 
 /** A line of `test/golden/rpc-*.jsonl`: bytes that real servers sent and took. */
@@ -71,7 +72,7 @@ export function goldenHttp(version: '2.5.0' | 'master'): GoldenHttp[] {
 }
 
 /** The result of a case, decoded. */
-export function goldenResult<S>(version: '2.5.0' | 'master', name: string, call: Call<any, S>): S {
+export function goldenResult<S>(version: '2.5.0' | 'master', name: string, call: {response: WireType<S>}): S {
   const {response} = goldenExchange(version, name)
   return decodeResult(call.response, decodeResponse(response!).result)
 }

@@ -13,8 +13,12 @@ export interface Call<Q, S> {
   response: WireType<S>
 }
 
-export type RequestOf<C> = C extends Call<infer Q, unknown> ? Q : never
-export type ResponseOf<C> = C extends Call<any, infer S> ? S : never
+/** A call of whatever types. */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any
+export type AnyCall = Call<any, any>
+
+export type RequestOf<C extends AnyCall> = C extends {request: WireType<infer Q>} ? Q : never
+export type ResponseOf<C extends AnyCall> = C extends {response: WireType<infer S>} ? S : never
 
 function call<Q, S>(name: string, request: WireType<Q>, response: WireType<S>): Call<Q, S> {
   return {name, request, response}
@@ -85,8 +89,6 @@ export const dataCalls = {
 } as const
 
 /** Every known call by its name on the wire. */
-export const callsByName: ReadonlyMap<string, Call<any, any>> = new Map(
-  [metaCalls, serverCalls, dataCalls]
-    .flatMap((group) => Object.values(group))
-    .map((c) => [c.name, c as Call<any, any>]),
+export const callsByName: ReadonlyMap<string, AnyCall> = new Map(
+  [metaCalls, serverCalls, dataCalls].flatMap((group) => Object.values(group)).map((c) => [c.name, c as AnyCall]),
 )

@@ -11,6 +11,10 @@ export interface WireType<T> {
   zero(): T
 }
 
+/** A wire type of whatever values; one that both reads and writes fits no other. */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any
+export type AnyWireType = WireType<any>
+
 /** The TypeScript type of a wire type. */
 export type ValueOf<W> = W extends WireType<infer T> ? T : never
 
@@ -181,14 +185,19 @@ export function opt<T>(id: number, type: WireType<T>): Field<T, true> {
   return {id, optional: true, type}
 }
 
-type Fields = Record<string, Field<any, boolean>>
-type RequiredKeys<F extends Fields> = {[K in keyof F]: F[K] extends Field<any, true> ? never : K}[keyof F]
-type OptionalKeys<F extends Fields> = {[K in keyof F]: F[K] extends Field<any, true> ? K : never}[keyof F]
+// eslint-disable-next-line @typescript-eslint/no-explicit-any
+type AnyField = Field<any, boolean>
+type Fields = Record<string, AnyField>
+type RequiredKeys<F extends Fields> = {[K in keyof F]: F[K] extends {optional: true} ? never : K}[keyof F]
+type OptionalKeys<F extends Fields> = {[K in keyof F]: F[K] extends {optional: true} ? K : never}[keyof F]
 export type StructValue<F extends Fields> = {
   [K in OptionalKeys<F>]?: F[K] extends Field<infer T, boolean> ? T : never
 } & {
   [K in RequiredKeys<F>]: F[K] extends Field<infer T, boolean> ? T : never
 }
+
+/** A struct of whatever fields. */
+export type AnyStruct = StructType<Fields>
 
 /** A struct, with what was declared: tests compare it to Pegasus's own tables. */
 export interface StructType<F extends Fields> extends WireType<StructValue<F>> {

@@ -8,6 +8,7 @@ import {decodeResponse, decodeResult, encodeRequest} from './frame.js'
 import {malformed} from './memory-transport.js'
 import {MessageReader} from './message-reader.js'
 import {abortedError, type CallSite, lostError, serverError, timeoutError, tooLargeError} from './rpc-errors.js'
+import {allowListeners} from './signals.js'
 
 export const DEFAULT_MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 
@@ -171,6 +172,7 @@ export class Connection {
         if (this.isRetired && this.pending.size === 0) this.close()
       }
 
+      allowListeners(options.signal)
       options.signal?.addEventListener('abort', onAbort, {once: true})
       this.pending.set(seqid, {
         name: site.call,

@@ -4,6 +4,7 @@ import type {Duplex} from 'node:stream'
 import {type Clock, deadline} from '../clock.js'
 import {isMigratorError, MigratorError, messageOf} from '../errors.js'
 import {abortedError} from './rpc-errors.js'
+import {allowListeners} from './signals.js'
 import type {Transport} from './transport.js'
 
 const MAX_BODY_BYTES = 64 * 1024 * 1024
@@ -29,6 +30,7 @@ export class HttpClient {
     this.clock = options.clock
     this.maxBodyBytes = options.maxBodyBytes ?? MAX_BODY_BYTES
     this.transport = options.transport
+    allowListeners(this.closing.signal)
   }
 
   /**
@@ -45,6 +47,7 @@ export class HttpClient {
         facts: {...facts, timeoutMs: options.timeoutMs},
         retrySafe: true,
       })
+    allowListeners(options.signal)
     const ends = options.signal ? AbortSignal.any([options.signal, this.closing.signal]) : this.closing.signal
     const limit = deadline(this.clock, options.timeoutMs, reason, ends)
     let stream: Duplex | undefined

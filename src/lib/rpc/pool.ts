@@ -3,6 +3,7 @@ import {isMigratorError, MigratorError} from '../errors.js'
 import {type Call, serverCalls} from './calls.js'
 import {type CallOptions, Connection, DEFAULT_MAX_MESSAGE_BYTES} from './connection.js'
 import {abortedError, connectError, unauthenticatedError} from './rpc-errors.js'
+import {allowListeners} from './signals.js'
 import {NegotiationStatus} from './structs/cluster.js'
 import type {Transport} from './transport.js'
 
@@ -32,6 +33,7 @@ export class ConnectionPool {
     this.connectTimeoutMs = options.connectTimeoutMs ?? 3000
     this.maxMessageBytes = options.maxMessageBytes ?? DEFAULT_MAX_MESSAGE_BYTES
     this.transport = options.transport
+    allowListeners(this.closing.signal)
   }
 
   /**
@@ -87,6 +89,7 @@ export class ConnectionPool {
       )
     }
 
+    allowListeners(options.signal)
     // Others may wait for the same connection: this caller's limit ends only its own waiting.
     const reason = () => new Error(`not connected within ${options.timeoutMs} ms`)
     const limit = deadline(this.clock, options.timeoutMs, reason, options.signal)

@@ -15,12 +15,11 @@ const NOT_EXECUTED = new Set([
   'ERR_OPERATION_DISABLED',
 ])
 
-/** What a server sent, fit for a message: control characters replaced, cut to `limit` characters. */
+/** What a server sent, fit for a message: nothing that steers a terminal, cut to `limit` characters. */
 export function excerpt(text: string, limit = 200): string {
-  // eslint-disable-next-line no-control-regex
   const clean = text
     .slice(0, limit + 1)
-    .replaceAll(/[\u0000-\u001F\u007F-\u009F\u2028\u2029]+/g, ' ')
+    .replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ')
     .trim()
   return text.length > limit ? `${clean.slice(0, limit)}…` : clean
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 
 import {PegasusClient} from '../../../src/lib/pegasus/client.js'
+import type {MigratorError} from '../../../src/lib/errors.js'
 import type {ReplicaServer} from '../../../src/lib/pegasus/replica-server.js'
 import {serverCalls} from '../../../src/lib/rpc/calls.js'
 import {PartitionStatus} from '../../../src/lib/rpc/structs/replica.js'
@@ -153,209 +154,211 @@ function methodOf(path: string): (server: ReplicaServer) => Promise<unknown> {
   }
 }
 
-for (const version of ['2.5.0', 'master'] as const) {
-  describe(`ReplicaServer reads the HTTP answers of ${version}`, () => {
-    const cases = goldenHttp(version)
+describe('replica-server', () => {
+  for (const version of ['2.5.0', 'master'] as const) {
+    describe(`ReplicaServer reads the HTTP answers of ${version}`, () => {
+      const cases = goldenHttp(version)
 
-    it('that it is expected to read', () => {
-      const captured = new Set(cases.map((line) => line.case))
-      assert.deepEqual(
-        Object.keys(expected[version]!).filter((name) => !captured.has(name)),
-        [],
-      )
-      const duplication = cases.filter((line) => line.request.startsWith('GET /replica/duplication?appid='))
-      const read = duplication.filter((line) => line.case in expected[version]!)
-      assert.equal(read.length, duplication.length - 1, 'all but the one with a bad table id')
-    })
+      it('that it is expected to read', () => {
+        const captured = new Set(cases.map((line) => line.case))
+        assert.deepEqual(
+          Object.keys(expected[version]!).filter((name) => !captured.has(name)),
+          [],
+        )
+        const duplication = cases.filter((line) => line.request.startsWith('GET /replica/duplication?appid='))
+        const read = duplication.filter((line) => line.case in expected[version]!)
+        assert.equal(read.length, duplication.length - 1, 'all but the one with a bad table id')
+      })
 
-    for (const [name, answers] of Object.entries(expected[version]!)) {
-      const captured = cases.filter((line) => line.case === name)
-      for (const [index, answer] of answers.entries()) {
-        it(`${name}${answers.length > 1 ? ` (${index + 1})` : ''}`, async () => {
-          const {request, response} = captured[index]!
-          const wanted = request.split(' ')[1]!
-          const {outcome, path} = await over(response, methodOf(wanted))
-          assert.equal(path, wanted)
-          if (name.startsWith('updateConfig') && answer !== undefined) {
-            const {code, facts, message} = (outcome as {error: any}).error
-            assert.equal(code, 'server.config_refused')
-            assert.equal(facts.status, answer)
-            assert.match(message, /refused/)
+      for (const [name, answers] of Object.entries(expected[version]!)) {
+        const captured = cases.filter((line) => line.case === name)
+        for (const [index, answer] of answers.entries()) {
+          it(`${name}${answers.length > 1 ? ` (${index + 1})` : ''}`, async () => {
+            const {request, response} = captured[index]!
+            const wanted = request.split(' ')[1]!
+            const {outcome, path} = await over(response, methodOf(wanted))
+            assert.equal(path, wanted)
+            if (name.startsWith('updateConfig') && answer !== undefined) {
+              const {code, facts, message} = (outcome as {error: MigratorError}).error
+              assert.equal(code, 'server.config_refused')
+              assert.equal(facts.status, answer)
+              assert.match(message, /refused/)
+            } else {
+              assert.deepEqual(outcome, {value: answer})
+            }
+          })
+        }
+      }
+
+      for (const line of goldenHttp(version).filter(
+        ({case: name}) => name.startsWith('metrics.') && !/server|meta$/.test(name),
+      )) {
+        it(`${line.case} (${line.note || 'as metrics'})`, async () => {
+          const {outcome} = await over(line.response, (server) => server.metrics(5, ['dup_pending_mutations']))
+          if (line.response.startsWith('HTTP/1.1 200')) {
+            const {value} = outcome as {
+              value: Array<{attributes: Map<string, string>; id: string; values: Map<string, number>}>
+            }
+            for (const {attributes, id, values} of value) {
+              assert.equal(id, `replica@${attributes.get('table_id')}.${attributes.get('partition_id')}`)
+              assert.equal(values.get('dup_pending_mutations'), 0)
+            }
+
+            assert.equal(value.length, line.case === 'metrics.no_match' ? 0 : 4)
           } else {
-            assert.deepEqual(outcome, {value: answer})
+            assert.equal((outcome as {error: {code: string}}).error.code, 'http.status')
           }
         })
       }
-    }
+    })
+  }
 
-    for (const line of goldenHttp(version).filter(
-      ({case: name}) => name.startsWith('metrics.') && !/server|meta$/.test(name),
-    )) {
-      it(`${line.case} (${line.note || 'as metrics'})`, async () => {
-        const {outcome} = await over(line.response, (server) => server.metrics(5, ['dup_pending_mutations']))
-        if (line.response.startsWith('HTTP/1.1 200')) {
-          const {value} = outcome as {
-            value: Array<{attributes: Map<string, string>; id: string; values: Map<string, number>}>
-          }
-          for (const {attributes, id, values} of value) {
-            assert.equal(id, `replica@${attributes.get('table_id')}.${attributes.get('partition_id')}`)
-            assert.equal(values.get('dup_pending_mutations'), 0)
-          }
+  describe('ReplicaServer over HTTP', () => {
+    it('has no metrics on 2.4 and 2.5', async () => {
+      const answer = goldenHttp('2.5.0').find((line) => line.case === 'unknown_path.replica')!.response
+      assert.deepEqual((await over(answer, (server) => server.metrics(1, ['x']))).outcome, {value: undefined})
+    })
 
-          assert.equal(value.length, line.case === 'metrics.no_match' ? 0 : 4)
-        } else {
-          assert.equal((outcome as {error: {code: string}}).error.code, 'http.status')
-        }
+    it('knows that duplication may be switched off', async () => {
+      const text = 'duplication is not enabled [FLAGS_duplication_enabled=false]'
+      const {outcome} = await over(httpResponse(404, text), (server) => server.duplicationStates(1))
+      assert.deepEqual(outcome, {value: {reason: 'disabled', states: []}})
+    })
+
+    const odd: Array<[string, string, (server: ReplicaServer) => Promise<unknown>, string]> = [
+      [
+        'another 404',
+        httpResponse(404, 'service not found for "replica/duplication"'),
+        (s) => s.duplicationStates(1),
+        'http.status',
+      ],
+      ['another 404', httpResponse(404, 'app_id=10 not found'), (s) => s.dataVersions(1), 'http.status'],
+      ['a redirect', httpResponse(307, ''), (s) => s.version(), 'http.status'],
+      ['an error page', httpResponse(500, `\u001B[2J${'x'.repeat(5000)}`), (s) => s.startTime(), 'http.status'],
+      ['no JSON', httpResponse(200, 'oops'), (s) => s.config('x'), 'rpc.malformed'],
+      ['no JSON', httpResponse(200, ''), (s) => s.updateConfig('x', '1'), 'rpc.malformed'],
+      [
+        'other JSON',
+        httpResponse(200, '{"7":{"1.0":{"duplicating":1}}}'),
+        (s) => s.duplicationStates(1),
+        'rpc.malformed',
+      ],
+      ['other JSON', httpResponse(200, '{"x":{"data_version":"1"}}'), (s) => s.dataVersions(1), 'rpc.malformed'],
+      ['other JSON', httpResponse(200, 'null'), (s) => s.version(), 'rpc.malformed'],
+    ]
+    for (const [index, [what, response, ask, code]] of odd.entries()) {
+      it(`${what} is ${code} (${index + 1})`, async () => {
+        const {outcome} = await over(response, ask)
+        const {error} = outcome as {error: Error & {code: string}}
+        assert.equal(error.code, code)
+        assert.ok(error.message.length < 400)
+        // eslint-disable-next-line no-control-regex
+        assert.doesNotMatch(error.message, /[\u0000-\u001F]/)
       })
     }
   })
-}
 
-describe('ReplicaServer over HTTP', () => {
-  it('has no metrics on 2.4 and 2.5', async () => {
-    const answer = goldenHttp('2.5.0').find((line) => line.case === 'unknown_path.replica')!.response
-    assert.deepEqual((await over(answer, (server) => server.metrics(1, ['x']))).outcome, {value: undefined})
-  })
+  describe('ReplicaServer over RPC', () => {
+    async function bed(server = new FakeServer()) {
+      const cluster = new FakeCluster()
+      const {address} = await cluster.listen(server)
+      return {cluster, fake: server, server: cluster.client.cluster([address]).server(address)}
+    }
 
-  it('knows that duplication may be switched off', async () => {
-    const text = 'duplication is not enabled [FLAGS_duplication_enabled=false]'
-    const {outcome} = await over(httpResponse(404, text), (server) => server.duplicationStates(1))
-    assert.deepEqual(outcome, {value: {reason: 'disabled', states: []}})
-  })
-
-  const odd: Array<[string, string, (server: ReplicaServer) => Promise<unknown>, string]> = [
-    [
-      'another 404',
-      httpResponse(404, 'service not found for "replica/duplication"'),
-      (s) => s.duplicationStates(1),
-      'http.status',
-    ],
-    ['another 404', httpResponse(404, 'app_id=10 not found'), (s) => s.dataVersions(1), 'http.status'],
-    ['a redirect', httpResponse(307, ''), (s) => s.version(), 'http.status'],
-    ['an error page', httpResponse(500, `\u001B[2J${'x'.repeat(5000)}`), (s) => s.startTime(), 'http.status'],
-    ['no JSON', httpResponse(200, 'oops'), (s) => s.config('x'), 'rpc.malformed'],
-    ['no JSON', httpResponse(200, ''), (s) => s.updateConfig('x', '1'), 'rpc.malformed'],
-    [
-      'other JSON',
-      httpResponse(200, '{"7":{"1.0":{"duplicating":1}}}'),
-      (s) => s.duplicationStates(1),
-      'rpc.malformed',
-    ],
-    ['other JSON', httpResponse(200, '{"x":{"data_version":"1"}}'), (s) => s.dataVersions(1), 'rpc.malformed'],
-    ['other JSON', httpResponse(200, 'null'), (s) => s.version(), 'rpc.malformed'],
-  ]
-  for (const [index, [what, response, ask, code]] of odd.entries()) {
-    it(`${what} is ${code} (${index + 1})`, async () => {
-      const {outcome} = await over(response, ask)
-      const {error} = outcome as {error: Error & {code: string}}
-      assert.equal(error.code, code)
-      assert.ok(error.message.length < 400)
-      // eslint-disable-next-line no-control-regex
-      assert.doesNotMatch(error.message, /[\u0000-\u001F]/)
+    it('lists replicas', async () => {
+      const {cluster, fake, server} = await bed()
+      let node: unknown
+      fake.on(serverCalls.queryReplicaInfo, (call) => {
+        node = call.request.node
+        call.reply(goldenResult('2.5.0', 'query_replica_info', serverCalls.queryReplicaInfo))
+      })
+      const replicas = await cluster.run(server.replicas())
+      assert.ok(replicas.length > 10)
+      assert.ok(replicas.some(({status}) => status === PartitionStatus.PS_PRIMARY))
+      assert.equal(node, server.address)
     })
-  }
-})
 
-describe('ReplicaServer over RPC', () => {
-  async function bed(server = new FakeServer()) {
-    const cluster = new FakeCluster()
-    const {address} = await cluster.listen(server)
-    return {cluster, fake: server, server: cluster.client.cluster([address]).server(address)}
-  }
-
-  it('lists replicas', async () => {
-    const {cluster, fake, server} = await bed()
-    let node: unknown
-    fake.on(serverCalls.queryReplicaInfo, (call) => {
-      node = call.request.node
-      call.reply(goldenResult('2.5.0', 'query_replica_info', serverCalls.queryReplicaInfo))
+    it('names no server by host name, which would make it abort', async () => {
+      const cluster = new FakeCluster()
+      let node: unknown
+      const fake = new FakeServer().on(serverCalls.queryReplicaInfo, (call) => {
+        node = call.request.node
+        call.reply({err: 'ERR_OK', replicas: []})
+      })
+      const {address} = await cluster.listen(fake)
+      await cluster.run(cluster.client.cluster([address]).server(address.replace('127.0.0.1', 'localhost')).replicas())
+      assert.equal(node, null)
     })
-    const replicas = await cluster.run(server.replicas())
-    assert.ok(replicas.length > 10)
-    assert.ok(replicas.some(({status}) => status === PartitionStatus.PS_PRIMARY))
-    assert.equal(node, server.address)
-  })
 
-  it('names no server by host name, which would make it abort', async () => {
-    const cluster = new FakeCluster()
-    let node: unknown
-    const fake = new FakeServer().on(serverCalls.queryReplicaInfo, (call) => {
-      node = call.request.node
-      call.reply({err: 'ERR_OK', replicas: []})
+    it('reads one decree', async () => {
+      const {cluster, fake, server} = await bed()
+      fake.on(serverCalls.queryReplicaDecree, ({reply, request}) =>
+        reply(
+          request.pid.partitionIndex === 3
+            ? {err: 'ERR_OK', lastDecree: 77}
+            : {err: 'ERR_OBJECT_NOT_FOUND', lastDecree: 0},
+        ),
+      )
+      assert.equal(await cluster.run(server.lastCommittedDecree({appId: 2, partitionIndex: 3})), 77)
+      const call = serverCalls.queryReplicaDecree.name
+      await assert.rejects(cluster.run(server.lastCommittedDecree({appId: 2, partitionIndex: 0})), {
+        code: 'server.error',
+        facts: {address: server.address, call, err: 'ERR_OBJECT_NOT_FOUND'},
+      })
     })
-    const {address} = await cluster.listen(fake)
-    await cluster.run(cluster.client.cluster([address]).server(address.replace('127.0.0.1', 'localhost')).replicas())
-    assert.equal(node, null)
-  })
 
-  it('reads one decree', async () => {
-    const {cluster, fake, server} = await bed()
-    fake.on(serverCalls.queryReplicaDecree, ({reply, request}) =>
-      reply(
-        request.pid.partitionIndex === 3
-          ? {err: 'ERR_OK', lastDecree: 77}
-          : {err: 'ERR_OBJECT_NOT_FOUND', lastDecree: 0},
-      ),
-    )
-    assert.equal(await cluster.run(server.lastCommittedDecree({appId: 2, partitionIndex: 3})), 77)
-    const call = serverCalls.queryReplicaDecree.name
-    await assert.rejects(cluster.run(server.lastCommittedDecree({appId: 2, partitionIndex: 0})), {
-      code: 'server.error',
-      facts: {address: server.address, call, err: 'ERR_OBJECT_NOT_FOUND'},
+    it('runs commands, once, and knows when there is none', async () => {
+      const {cluster, fake, server} = await bed()
+      fake.on(serverCalls.remoteCommand, ({cut, reply, request}) => {
+        if (request.cmd === 'cut') cut()
+        else reply(request.cmd === 'flush-log' ? `done ${request.args.join('|')}` : `unknown command '${request.cmd}'`)
+      })
+      assert.equal(await cluster.run(server.command('flush-log', ['a', 'b'])), 'done a|b')
+      await assert.rejects(cluster.run(server.command('nothing', [])), {code: 'server.unknown_command'})
+      assert.equal(await cluster.run(server.progress(5)), undefined)
+      await assert.rejects(cluster.run(server.command('cut', [])), {code: 'rpc.connection_lost', retrySafe: false})
+      assert.equal(fake.received.filter((name) => name === serverCalls.remoteCommand.name).length, 4)
     })
-  })
 
-  it('runs commands, once, and knows when there is none', async () => {
-    const {cluster, fake, server} = await bed()
-    fake.on(serverCalls.remoteCommand, ({cut, reply, request}) => {
-      if (request.cmd === 'cut') cut()
-      else reply(request.cmd === 'flush-log' ? `done ${request.args.join('|')}` : `unknown command '${request.cmd}'`)
+    it('asks config-dump without arguments, again after a lost connection', async () => {
+      const {cluster, fake, server} = await bed()
+      const seen: string[][] = []
+      fake.on(serverCalls.remoteCommand, ({cut, reply, request}) => {
+        seen.push([request.cmd, ...request.args])
+        if (seen.length === 1) cut()
+        else reply('[replication]\n; \ncluster_name = onebox\n')
+      })
+      const dump = await cluster.run(server.configDump())
+      assert.equal(dump.get('replication', 'cluster_name'), 'onebox')
+      assert.deepEqual(seen, [['config-dump'], ['config-dump']])
     })
-    assert.equal(await cluster.run(server.command('flush-log', ['a', 'b'])), 'done a|b')
-    await assert.rejects(cluster.run(server.command('nothing', [])), {code: 'server.unknown_command'})
-    assert.equal(await cluster.run(server.progress(5)), undefined)
-    await assert.rejects(cluster.run(server.command('cut', [])), {code: 'rpc.connection_lost', retrySafe: false})
-    assert.equal(fake.received.filter((name) => name === serverCalls.remoteCommand.name).length, 4)
-  })
 
-  it('asks config-dump without arguments, again after a lost connection', async () => {
-    const {cluster, fake, server} = await bed()
-    const seen: string[][] = []
-    fake.on(serverCalls.remoteCommand, ({cut, reply, request}) => {
-      seen.push([request.cmd, ...request.args])
-      if (seen.length === 1) cut()
-      else reply('[replication]\n; \ncluster_name = onebox\n')
+    it('reads progress of one table and counters by substring', async () => {
+      const {cluster, fake, server} = await bed()
+      const seen: string[][] = []
+      fake.on(serverCalls.remoteCommand, ({reply, request}) => {
+        seen.push([request.cmd, ...request.args])
+        const name =
+          request.cmd === 'replica.query-progress'
+            ? 'cli.query-progress.log.replica'
+            : 'cli.perf-counters-by-substr.replica'
+        reply(goldenResult('master', name, serverCalls.remoteCommand))
+      })
+      const progress = await cluster.run(server.progress(5))
+      assert.deepEqual(
+        progress?.map(({isPrimary, partitionIndex}) => [partitionIndex, isPrimary]),
+        [
+          [0, false],
+          [1, true],
+          [2, false],
+          [3, false],
+        ],
+      )
+      assert.equal((await cluster.run(server.counters('dup'))).size, 0)
+      assert.deepEqual(seen, [
+        ['replica.query-progress', '5'],
+        ['perf-counters-by-substr', 'dup'],
+      ])
     })
-    const dump = await cluster.run(server.configDump())
-    assert.equal(dump.get('replication', 'cluster_name'), 'onebox')
-    assert.deepEqual(seen, [['config-dump'], ['config-dump']])
-  })
-
-  it('reads progress of one table and counters by substring', async () => {
-    const {cluster, fake, server} = await bed()
-    const seen: string[][] = []
-    fake.on(serverCalls.remoteCommand, ({reply, request}) => {
-      seen.push([request.cmd, ...request.args])
-      const name =
-        request.cmd === 'replica.query-progress'
-          ? 'cli.query-progress.log.replica'
-          : 'cli.perf-counters-by-substr.replica'
-      reply(goldenResult('master', name, serverCalls.remoteCommand))
-    })
-    const progress = await cluster.run(server.progress(5))
-    assert.deepEqual(
-      progress?.map(({isPrimary, partitionIndex}) => [partitionIndex, isPrimary]),
-      [
-        [0, false],
-        [1, true],
-        [2, false],
-        [3, false],
-      ],
-    )
-    assert.equal((await cluster.run(server.counters('dup'))).size, 0)
-    assert.deepEqual(seen, [
-      ['replica.query-progress', '5'],
-      ['perf-counters-by-substr', 'dup'],
-    ])
   })
 })

@@ -1,52 +1,31 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 
-import {
-  bool,
-  byte,
-  type Field,
-  i16,
-  i32,
-  i64,
-  int53,
-  string,
-  type StructType,
-  type WireType,
-} from '../../../src/lib/rpc/codec.js'
+import {type AnyStruct, type AnyWireType, bool, byte, i16, i32, i64, int53, string} from '../../../src/lib/rpc/codec.js'
 import {blob, errorCode, gpid, hostPort, rpcAddress, taskCode} from '../../../src/lib/rpc/custom-types.js'
 import {TType} from '../../../src/lib/rpc/protocol.js'
 
-export type AnyStruct = StructType<Record<string, Field<any, boolean>>>
-type AnyType = Partial<{element: AnyType; fields: AnyStruct['fields']; key: AnyType; name: string; value: AnyType}> &
-  WireType<any>
+export type AnyType = AnyWireType &
+  Partial<{element: AnyType; fields: AnyStruct['fields']; key: AnyType; name: string; value: AnyType}>
 
 const PLAIN = {noNullPrototype: true} as const
 const I32 = {max: 0x7f_ff_ff_ff, min: -0x80_00_00_00}
 
-const address = fc.tuple(fc.ipV4(), fc.integer({max: 65_535, min: 0})).map(([ip, port]) => `${ip}:${port}`)
+const address = fc.tuple(fc.ipV4(), fc.nat(65_535)).map(([ip, port]) => `${ip}:${port}`)
 
-const leaves = new Map<WireType<any>, [string, fc.Arbitrary<unknown>]>([
+const leaves = new Map<AnyWireType, [string, fc.Arbitrary<unknown>]>([
+  [blob, ['blob', fc.uint8Array().map((bytes) => Buffer.from(bytes))]],
   [bool, ['bool', fc.boolean()]],
   [byte, ['byte', fc.integer({max: 127, min: -128})]],
+  [errorCode, ['error_code', fc.string()]],
+  [gpid, ['gpid', fc.record({appId: fc.integer(I32), partitionIndex: fc.integer(I32)}, PLAIN)]],
+  [hostPort, ['host_port', fc.record({host: fc.string(), port: fc.nat(65_535), type: fc.nat(2)}, PLAIN)]],
   [i16, ['i16', fc.integer({max: 32_767, min: -32_768})]],
   [i32, ['i32', fc.integer(I32)]],
   [i64, ['i64', fc.bigInt({max: 2n ** 63n - 1n, min: -(2n ** 63n)})]],
   [int53, ['i64', fc.maxSafeInteger()]],
-  [string, ['string', fc.string({unit: 'grapheme'})]],
-  [blob, ['blob', fc.uint8Array().map((bytes) => Buffer.from(bytes))]],
-  [errorCode, ['error_code', fc.string()]],
-  [taskCode, ['task_code', fc.string()]],
-  [gpid, ['gpid', fc.record({appId: fc.integer(I32), partitionIndex: fc.integer(I32)}, PLAIN)]],
   [rpcAddress, ['rpc_address', fc.option(address)]],
-  [
-    hostPort,
-    [
-      'host_port',
-      fc.record(
-        {host: fc.string(), port: fc.integer({max: 65_535, min: 0}), type: fc.integer({max: 2, min: 0})},
-        PLAIN,
-      ),
-    ],
-  ],
+  [string, ['string', fc.string({unit: 'grapheme'})]],
+  [taskCode, ['task_code', fc.string()]],
 ])
 
 /** A type in the words of idl.md: `list<gpid>`, `map<i32,duplication_entry>`, ... */
