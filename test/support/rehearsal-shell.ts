@@ -1,15 +1,31 @@
 // `pegasus table:migrate` with a rehearsed migration behind it, for tests that need a process or a terminal:
-// REHEARSAL says which plot, REHEARSAL_SPEED how fast.
+// REHEARSAL says which plot, REHEARSAL_SPEED how fast, REHEARSAL_REPORT which file is to hear of the end.
+import {appendFileSync} from 'node:fs'
 import {fileURLToPath} from 'node:url'
 import {Config, Errors} from '@oclif/core'
 import {scaledClock} from '../../src/lib/clock.js'
-import type {MigrationWorld} from '../../src/lib/migration/index.js'
+import type {Migrate as MigrateTable, MigrationWorld} from '../../src/lib/migration/index.js'
 import Migrate from '../../src/commands/table/migrate.js'
 import {type Plot, rehearse} from './rehearsal.js'
 
+const report = process.env.REHEARSAL_REPORT
+if (report) process.on('exit', (code) => appendFileSync(report, `exit ${code}\n`))
+
+/** Tells the report of the undo, which nobody can see on a terminal that is gone. */
+function reporting(migrate: MigrateTable): MigrateTable {
+  return (request, world, hooks, options) => {
+    const emit: typeof hooks.emit = (event) => {
+      hooks.emit(event)
+      if (report && event.type === 'undo-finished') appendFileSync(report, `undo-finished ${event.ok}\n`)
+    }
+
+    return migrate(request, world, {...hooks, emit}, options)
+  }
+}
+
 class RehearsedMigrate extends Migrate {
   static override id = 'table:migrate'
-  protected override migrate = rehearse((process.env.REHEARSAL ?? 'succeeds') as Plot)
+  protected override migrate = reporting(rehearse((process.env.REHEARSAL ?? 'succeeds') as Plot))
 
   protected override world(): MigrationWorld {
     return {...super.world(), clock: scaledClock(Number(process.env.REHEARSAL_SPEED ?? 1))}

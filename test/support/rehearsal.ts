@@ -136,8 +136,7 @@ class Rehearsal {
   }
 
   private async pass(seconds: number): Promise<void> {
-    if (!this.dryRun)
-      await sleep(this.clock, seconds * 1000, this.plot === 'deaf' && this.denied ? undefined : this.signal)
+    if (!this.dryRun) await sleep(this.clock, seconds * 1000, this.signal)
   }
 
   private async wait(phase: PhaseId, step: string, parts: number, seconds: number): Promise<void> {
@@ -204,6 +203,7 @@ class Rehearsal {
 
       case 'drain': {
         await this.wait(phase, 'wait until everything accepted is on the target', 8, 10)
+        if (this.plot === 'deaf') await sleep(this.clock, 3_600_000)
         if (this.plot === 'breaks') throw new TypeError('undefined is not a partition')
         if (this.plot === 'fails')
           throw new Failure('partition 3 on 10.0.0.13:34801 is 12 mutations behind \u001B[31mstill\u001B[0m')

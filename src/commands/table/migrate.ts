@@ -22,9 +22,7 @@ import {Session} from '../../lib/ui/session.js'
 import {shellQuote} from '../../lib/ui/text.js'
 
 export default class Migrate extends BaseCommand {
-  static override description = `move a table to another cluster while applications go on using it
-
-Copies the table by Pegasus' own duplication, waits until the target has caught up, denies writes for some seconds,
+  static override description = `Copies the table by Pegasus' own duplication, waits until the target has caught up, denies writes for some seconds,
 proves that everything accepted is on the target, and switches metaproxy to it. Run the same command again to go on
 from where a run was stopped. Ctrl-C stops it at any second; before the switch, writes are allowed again.
 

@@ -1,6 +1,6 @@
 import {MigratorError, messageOf} from '../errors.js'
 import {ExitCode} from '../exit-codes.js'
-import {normalizePath, parseZooKeeperHosts} from '../metaproxy/zookeeper-options.js'
+import {normalizePath, parseZooKeeperAuth, parseZooKeeperHosts} from '../metaproxy/zookeeper-options.js'
 import {splitAddress} from '../rpc/transport.js'
 
 const UNIT_MS: Record<string, number> = {h: 3_600_000, m: 60_000, ms: 1, s: 1000}
@@ -88,4 +88,14 @@ export function parseCheckIds(input: string): string[] {
   for (const id of ids)
     if (!/^[a-z\d]+(-[a-z\d]+)*$/.test(id)) throw usage('not the name of a check, like direct-clients', id)
   return ids
+}
+
+/** Checks the value of PEGASUS_ZK_AUTH. It holds a password: no message says what it was. */
+export function checkZooKeeperAuth(input: string): string {
+  try {
+    parseZooKeeperAuth(input)
+    return input
+  } catch (error) {
+    throw new MigratorError('usage', `PEGASUS_ZK_AUTH: ${messageOf(error)}`, {exitCode: ExitCode.usage})
+  }
 }

@@ -1,6 +1,5 @@
 import type {Readable} from 'node:stream'
 import type {CheckResult} from '../migration/preflight/check.js'
-import {formatDuration} from './text.js'
 
 /** Where a person sits. */
 export interface Terminal {
@@ -18,6 +17,7 @@ async function ask(terminal: Terminal, message: string, signal: AbortSignal, ans
     const answer = await input(
       {
         message,
+        theme: {validationFailureMode: 'clear'},
         validate: (word) => !answers || answers.includes(word.trim()) || `Type ${answers.join(' or ')}.`,
       },
       {clearPromptOnDone: false, input: terminal.input, output: terminal.output, signal},
@@ -48,14 +48,15 @@ export async function confirmTable(
   signal: AbortSignal,
 ): Promise<boolean> {
   const {source, table, target} = names
-  const message = `Move ${table} from ${source} to ${target}? Type the table's name to begin; anything else stops here:`
+  // Prompts stay within one line of 80: a longer one is drawn again below itself with each key.
+  const message = `Type ${table} to move it from ${source} to ${target}:`
   return (await ask(terminal, message, signal)) === table
 }
 
 /** The names of the checks typed one after the other; false at the first that was not. */
 export async function acceptChecks(terminal: Terminal, checks: CheckResult[], signal: AbortSignal): Promise<boolean> {
   for (const {id} of checks) {
-    const message = `Go on in spite of ${id}? Type ${id} to accept that; anything else stops here:`
+    const message = `Type ${id} to go on in spite of it:`
     if ((await ask(terminal, message, signal)) !== id) return false
   }
 
@@ -63,13 +64,7 @@ export async function acceptChecks(terminal: Terminal, checks: CheckResult[], si
 }
 
 /** What the operator says once everything is on the target and there is no metaproxy to switch. */
-export async function askMoved(
-  terminal: Terminal,
-  limits: {deniedForMs: number | undefined; maxWriteDenyMs: number},
-  signal: AbortSignal,
-): Promise<'abort' | 'moved'> {
-  const {deniedForMs, maxWriteDenyMs} = limits
-  const left = deniedForMs === undefined ? '' : ` You have less than ${formatDuration(maxWriteDenyMs - deniedForMs)}.`
-  const message = `Type "moved" to hand over, or "abort" to allow writes on the source again.${left}`
-  return (await ask(terminal, message, signal, ['moved', 'abort'])) === 'moved' ? 'moved' : 'abort'
+export async function askMoved(terminal: Terminal, signal: AbortSignal): Promise<'abort' | 'moved'> {
+  const answers = ['moved', 'abort']
+  return (await ask(terminal, 'moved or abort:', signal, answers)) === 'moved' ? 'moved' : 'abort'
 }

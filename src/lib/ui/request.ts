@@ -1,7 +1,6 @@
 import type {MigrationRequest} from '../migration/request.js'
 import {type limitFlags, toLimits} from './flags.js'
-import {parseAddresses, parseCheckIds, parseRoot} from './parse.js'
-import {parseZooKeeperAuth} from '../metaproxy/zookeeper-options.js'
+import {checkZooKeeperAuth, parseAddresses, parseCheckIds, parseRoot} from './parse.js'
 
 /** What the flags of `table:migrate` come to. Lists are not taken apart yet. */
 export type MigrateFlags = {
@@ -26,16 +25,14 @@ const several = (value: string | string[] | undefined): string[] => [value ?? []
 
 /** @param zooKeeperAuth the value of PEGASUS_ZK_AUTH */
 export function toRequest(flags: MigrateFlags, zooKeeperAuth: string | undefined): MigrationRequest {
-  if (zooKeeperAuth) parseZooKeeperAuth(zooKeeperAuth)
+  const auth = zooKeeperAuth ? checkZooKeeperAuth(zooKeeperAuth) : undefined
   return {
     accepted: several(flags.accept).flatMap((ids) => parseCheckIds(ids)),
     afterDrain: flags['after-drain'],
     denyMode: flags['deny-mode'],
     limits: toLimits(flags),
     maxWriteDenyMs: flags['max-write-deny'],
-    ...(flags.root === undefined
-      ? {}
-      : {metaproxy: {auth: zooKeeperAuth, hosts: flags.node ?? '', root: parseRoot(flags.root)}}),
+    ...(flags.root === undefined ? {} : {metaproxy: {auth, hosts: flags.node ?? '', root: parseRoot(flags.root)}}),
     proxies: [...new Set(several(flags.proxy).flatMap((list) => parseAddresses(list)))],
     sourceMetas: parseAddresses(flags['source-meta']),
     table: flags.table,

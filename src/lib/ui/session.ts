@@ -31,6 +31,7 @@ export interface SessionOptions {
 export class Session {
   private readonly denyWatch = new DenyWatch()
   private drawingError: unknown
+  private findingsTold = false
   private readonly kind: RendererKind
   private renderer: Renderer
   private readonly signals: SignalWatch
@@ -60,7 +61,7 @@ export class Session {
   }
 
   async run(): Promise<{exitCode: ExitCode; result: MigrationResult}> {
-    const restore = outliveTerminal([process.stdout, process.stderr])
+    outliveTerminal([process.stdout, process.stderr])
     try {
       const result = await this.runUntilAccepted()
       const exitCode = exitCodeOf(result, this.signals.first)
@@ -74,7 +75,6 @@ export class Session {
       return {exitCode, result}
     } finally {
       this.signals.dispose()
-      restore()
     }
   }
 
@@ -85,7 +85,8 @@ export class Session {
       const result = await this.attempt({...this.options.request, accepted})
       const open = this.toAccept(result, accepted)
       if (!this.terminal || open.length === 0) return result
-      this.say(checkLines(result.checks, this.width))
+      this.say(['', ...checkLines(result.checks, this.width), ''])
+      this.findingsTold = true
       if (!(await this.asked((terminal) => acceptChecks(terminal, open, this.signals.controller.signal), false)))
         return result
       accepted.push(...open.map(({id}) => id))
@@ -136,7 +137,7 @@ export class Session {
     const {source, table, target} = result
     return this.renderer.pause(async () => {
       // Lines of a log have told the findings already.
-      if (this.kind === 'list') this.say(['', ...checkLines(result.checks, this.width), ''])
+      if (this.kind === 'list' && !this.findingsTold) this.say(['', ...checkLines(result.checks, this.width), ''])
       if (this.options.yes) return true
       this.say(['It will do this, in this order:', ...planLines(effects, this.width), ''])
       const names = {source: source.cluster, table, target: target.cluster}
@@ -147,25 +148,16 @@ export class Session {
   private askMoved(signal: AbortSignal): Promise<'abort' | 'moved'> {
     const {maxWriteDenyMs, sourceMetas, targetCluster, targetMetas} = this.options.request
     const {deniedSinceMs} = this.denyWatch
-    const nowMs = this.options.world.clock.wallMs()
     const until =
       deniedSinceMs === undefined ? '' : ` until ${formatTimeOfDay(deniedSinceMs + maxWriteDenyMs)} at the latest`
+    const sentences = [
+      `Everything that was accepted is on ${targetCluster}. Writes are denied${until}: by then the source allows them again by itself, so answer well before.`,
+      `Do not move the applications yet. Type "moved" to hand over: the source (${sourceMetas.join(',')}) then refuses every client, and only after that point the applications at ${targetMetas.join(',')}.`,
+      'Type "abort" to have writes allowed on the source again.',
+    ]
     return this.renderer.pause(async () => {
-      this.say([
-        '',
-        ...paragraph(
-          `Everything that was accepted is on ${targetCluster}. Writes are denied${until}; then they are allowed again on the source by themselves.`,
-          '',
-          this.width,
-        ),
-        ...paragraph(
-          `Do not move the applications yet. After "moved" the source (${sourceMetas.join(',')}) refuses every client; then, and only then, point them at ${targetMetas.join(',')}.`,
-          '',
-          this.width,
-        ),
-      ])
-      const limits = {deniedForMs: deniedSinceMs === undefined ? undefined : nowMs - deniedSinceMs, maxWriteDenyMs}
-      return this.asked((terminal) => askMoved(terminal, limits, signal), 'abort')
+      this.say(['', ...sentences.flatMap((sentence) => paragraph(sentence, '', this.width))])
+      return this.asked((terminal) => askMoved(terminal, signal), 'abort')
     })
   }
 

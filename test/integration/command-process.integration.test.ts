@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict'
+import {ShellProcess} from '../support/shell-process.js'
+
+const ARGV = [
+  '-t',
+  'users',
+  '-c',
+  'onebox2',
+  '-m',
+  'c:3',
+  '--source-meta',
+  'a:1',
+  '-r',
+  '/pegasus-metaproxy',
+  '-n',
+  'zk:2181',
+  '--yes',
+]
+
+describe('table:migrate as a process of its own', () => {
+  let shell: ShellProcess
+  afterEach(() => shell.destroy())
+
+  const signals = [
+    ['SIGHUP', 129],
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const
+  for (const [signal, exitCode] of signals) {
+    it(`takes the deny back on ${signal} and exits ${exitCode}`, async () => {
+      shell = ShellProcess.piped('succeeds', 20, ARGV)
+      await shell.until(/phase=deny .* effect=deny state=done/)
+      shell.child.kill(signal)
+      assert.equal((await shell.ended).code, exitCode)
+      assert.match(shell.stdout, new RegExp(`event=notice text="${signal}: stopping`))
+      assert.match(shell.stdout, /event=undo-started/)
+      assert.match(shell.stdout, /event=undo-finished ok=true/)
+      assert.match(shell.stderr, /Stopped: users is served by onebox, and its writes are allowed there\./)
+      assert.match(shell.stderr, /\n {2}pegasus table:migrate -t users .* --yes\n/)
+    })
+  }
+
+  it('leaves at once on the second signal, and says what may be so and what to run', async () => {
+    shell = ShellProcess.piped('deaf', 50, ARGV)
+    await shell.until(/phase=drain .* partitions=8\/8/)
+    shell.child.kill('SIGTERM')
+    await shell.until(/event=notice text="SIGTERM: stopping/)
+    shell.child.kill('SIGINT')
+    assert.equal((await shell.ended).code, 130)
+    assert.match(
+      shell.stderr,
+      /SIGINT again: leaving at once\. Writes to users may be denied, since \d\d:\d\d:\d\d UTC\./,
+    )
+    assert.match(shell.stderr, /\n {2}pegasus table:migrate -t users -c onebox2 -m c:3 .*\n$/)
+  })
+
+  it('keeps stdout to one document in JSON mode', async () => {
+    shell = ShellProcess.piped('fails', 200, [...ARGV, '--json'])
+    assert.equal((await shell.ended).code, 4)
+    assert.equal(JSON.parse(shell.stdout).outcome, 'stopped')
+    assert.equal(shell.stderr, '')
+  })
+
+  it('goes on when the pipe behind it is closed', async () => {
+    shell = ShellProcess.piped('fails', 100, ARGV)
+    await shell.until(/phase=duplicate/)
+    shell.child.stdout!.destroy()
+    assert.equal((await shell.ended).code, 4)
+    assert.match(shell.stderr, /Stopped: users is served by onebox/)
+  })
+})

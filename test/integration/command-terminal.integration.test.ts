@@ -1,0 +1,138 @@
+import assert from 'node:assert/strict'
+import {mkdtempSync, readFileSync, rmSync} from 'node:fs'
+import {tmpdir} from 'node:os'
+import {join} from 'node:path'
+import {hasTerminals, ShellProcess} from '../support/shell-process.js'
+
+const ARGV = ['-t', 'users', '-c', 'onebox2', '-m', 'c:3', '--source-meta', 'a:1']
+const METAPROXY = ['-r', '/pegasus-metaproxy', '-n', 'zk:2181']
+const CTRL_C = '\u0003'
+
+/** What a person reads: without cursor movements and colours. */
+// eslint-disable-next-line no-control-regex
+const read = (text: string) => text.replaceAll(/\u001B\[[\d;?]*[A-Za-z]/g, '').replaceAll('\r', '')
+
+describe('table:migrate on a terminal', () => {
+  let shell: ShellProcess | undefined
+
+  before(function () {
+    if (hasTerminals) return
+    console.log("      skipped: util-linux's `script` is not there to make a terminal with")
+    this.skip()
+  })
+
+  afterEach(() => shell?.destroy())
+
+  it('asks for the name of the table, shows the phases as a list, and leaves the cursor visible', async () => {
+    shell = ShellProcess.onTerminal('succeeds', 20, [...ARGV, ...METAPROXY])
+    await shell.until(/Type users to move it from onebox to onebox2:/)
+    shell.type('users\r')
+    assert.equal((await shell.ended).code, 0)
+    const text = read(shell.stdout)
+    assert.match(text, /WARNING {2}group-check: the last write ships quickly/)
+    assert.match(text, /It will do this, in this order:\n 1\. {2}add a duplication/)
+    assert.match(text, /WRITES DENIED for [\d.]+ m?s/)
+    assert.match(text, /partitions 5\/8, lag [\d,]+ mutations, about/)
+    assert.match(text, /✔ Finish {2}[\d.]+ s {2}8 partitions\n\nusers was moved from onebox to onebox2\./)
+    assert.ok(shell.stdout.lastIndexOf('\u001B[?25h') > shell.stdout.lastIndexOf('\u001B[?25l'), 'the cursor is hidden')
+    // eslint-disable-next-line no-control-regex
+    assert.doesNotMatch(shell.stdout, /\u001B\[3\dm/, 'NO_COLOR was set')
+  })
+
+  it('stops when anything else is typed', async () => {
+    shell = ShellProcess.onTerminal('succeeds', 20, [...ARGV, ...METAPROXY])
+    await shell.until(/Type users to move it/)
+    shell.type('yes\r')
+    assert.equal((await shell.ended).code, 3)
+    assert.match(read(shell.stdout), /Refused: users was not moved, and nothing was changed\./)
+  })
+
+  it('counts Ctrl-C at a question as an interruption', async () => {
+    shell = ShellProcess.onTerminal('succeeds', 20, [...ARGV, ...METAPROXY])
+    await shell.until(/Type users to move it/)
+    shell.type(CTRL_C)
+    assert.equal((await shell.ended).code, 130)
+    assert.match(read(shell.stdout), /nothing was changed/)
+  })
+
+  it('lets a finding be accepted by typing its name, and begins anew', async () => {
+    shell = ShellProcess.onTerminal('confirm', 50, [...ARGV, ...METAPROXY])
+    const asked = await shell.until(/Type direct-clients to go on in spite of it:/)
+    shell.type('direct-clients\r')
+    await shell.until(/Type users to move it/, asked)
+    shell.type('users\r')
+    assert.equal((await shell.ended).code, 0)
+    assert.equal(read(shell.stdout).match(/CONFIRM {2}direct-clients/g)?.length, 1)
+  })
+
+  it('asks without a metaproxy whether the applications are to move, and goes on', async () => {
+    shell = ShellProcess.onTerminal('succeeds', 50, [...ARGV, '--yes'])
+    const asked = await shell.until(/moved or abort:/)
+    assert.match(read(shell.stdout), /Do not move the applications yet\./)
+    shell.type('yes\r')
+    await shell.until(/Type moved or abort\./, asked)
+    shell.type('moved\r')
+    assert.equal((await shell.ended).code, 0)
+    assert.match(read(shell.stdout), /users was moved from onebox to onebox2\./)
+  })
+
+  it('takes everything back on Ctrl-C while writes are denied, and shows that', async () => {
+    shell = ShellProcess.onTerminal('succeeds', 10, [...ARGV, ...METAPROXY, '--yes'])
+    await shell.until(/WRITES DENIED/)
+    shell.type(CTRL_C)
+    assert.equal((await shell.ended).code, 130)
+    const text = read(shell.stdout)
+    assert.match(text, /✖ (Deny writes|Drain) {2}stopped by SIGINT/)
+    assert.match(text, /✔ every primary accepts writes again/)
+    assert.match(text, /Stopped: users is served by onebox, and its writes are allowed there\./)
+  })
+
+  it('goes on to take everything back when the terminal is closed', async () => {
+    const scratch = mkdtempSync(join(tmpdir(), 'table-migrator-hangup-'))
+    try {
+      const report = join(scratch, 'report')
+      shell = ShellProcess.onTerminal('succeeds', 10, [...ARGV, ...METAPROXY, '--yes'], {
+        env: {REHEARSAL_REPORT: report},
+      })
+      await shell.until(/WRITES DENIED/)
+      shell.child.kill('SIGKILL')
+      await shell.ended
+      const lines = await untilReported(report)
+      assert.match(lines, /undo-finished true\nexit 129\n$/)
+    } finally {
+      rmSync(scratch, {force: true, recursive: true})
+    }
+  })
+
+  it('does not draw on terminals that cannot move their cursor', async () => {
+    const terminals: {columns?: number; env?: Record<string, string>}[] = [
+      {env: {TERM: 'dumb'}},
+      {columns: 0},
+      {env: {CI: '1'}},
+    ]
+    for (const options of terminals) {
+      shell = ShellProcess.onTerminal('succeeds', 500, [...ARGV, ...METAPROXY, '--yes'], options)
+      assert.equal((await shell.ended).code, 0)
+      assert.ok(!shell.stdout.includes('\u001B'), JSON.stringify(options))
+      assert.match(shell.stdout, /phase=deny table=users event=finished/)
+    }
+  })
+})
+
+/** The process outlives its terminal, and nobody is left to wait for it: it says in a file that it ended. */
+async function untilReported(path: string): Promise<string> {
+  for (const limitMs = Date.now() + 15_000; Date.now() < limitMs;) {
+    try {
+      const text = readFileSync(path, 'utf8')
+      if (/^exit/m.test(text)) return text
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    }
+
+    await new Promise((resolve) => {
+      setTimeout(resolve, 50)
+    })
+  }
+
+  throw new Error('the process did not end')
+}
