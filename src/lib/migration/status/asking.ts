@@ -24,12 +24,15 @@ export class Asking {
   /** @param stop aborts when the operator wants no answer any more; the time limit's abort only leaves questions open */
   constructor(private readonly stop: AbortSignal | undefined) {}
 
-  /** @throws the stop signal's reason; whatever is no failure of whoever was asked */
+  /**
+   * @returns undefined when it failed, or was stopped: whoever stops a reading throws it away
+   * @throws whatever is no failure of whoever was asked
+   */
   async ask<T>(what: string, question: () => Promise<T>): Promise<T | undefined> {
     try {
       return await question()
     } catch (error) {
-      this.stop?.throwIfAborted()
+      if (this.stop?.aborted) return undefined
       if (!(error instanceof MigratorError)) throw error
       this.fail(what, error)
       return undefined
@@ -43,9 +46,15 @@ export class Asking {
   }
 }
 
+/** For a promise that is awaited later: should another one fail before, its own failure is not left unhandled. */
+export function early<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {})
+  return promise
+}
+
 /** `problem` of a node or a metaproxy. @throws what is no failure of theirs */
 export function problemOf(error: unknown, stop?: AbortSignal): {code: string; message: string} {
-  stop?.throwIfAborted()
+  if (stop?.aborted) return {code: 'stopped', message: 'stopped'}
   if (!isMigratorError(error)) throw error
   return {code: error.code, message: error.message}
 }

@@ -175,8 +175,7 @@ function classifyDuplicating(facts: StatusFacts, view: StatusView, entry: NonNul
   return catchingUp(facts, view, what)
 }
 
-function catchingUp({source}: StatusFacts, {pendingMutations, thresholdMutations}: StatusView, what: string): NamedState {
-  const shipping = source!.shipping
+function catchingUp({source}: StatusFacts, {pendingMutations, shipping, thresholdMutations}: StatusView, what: string): NamedState {
   const partitionCount = source!.table!.partitionCount
   const ship = shipping?.partitions.filter(({duplicating}) => duplicating).length ?? 0
   const figures = `${ship} of ${partitionCount} partitions ship, ${pendingMutations ?? 'unknown'} mutations pending (threshold ${thresholdMutations})`

@@ -27,6 +27,7 @@ export interface PartitionLag {
 export interface ShippingFacts {
   /** Source servers that host the table and ship in batches, which reorders overwrites (product.md, lesson 13). */
   batching: string[]
+  dupid: number
   /** The worst first. */
   partitions: PartitionLag[]
   /** Partitions whose primary could be asked and does not report the duplication. */

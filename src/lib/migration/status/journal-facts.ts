@@ -96,7 +96,8 @@ function wasSwitched(records: readonly JournalRecord[]): boolean {
 export interface JournalChoice {
   /** Remotes of the table's duplications. */
   remotes: string[]
-  sourceCluster: string
+  /** Absent: the source could not be asked. */
+  sourceCluster?: string
   /** What the operator named with `-c`. */
   targetCluster?: string
 }
@@ -125,7 +126,7 @@ export async function chooseJournal(
   )
   const known = read
     .filter((facts) => facts !== undefined)
-    .filter((facts) => facts.sourceCluster === undefined || facts.sourceCluster === sourceCluster)
+    .filter((facts) => sourceCluster === undefined || facts.sourceCluster === undefined || facts.sourceCluster === sourceCluster)
     .sort((a, b) => b.lastAtMs - a.lastAtMs)
   const journal = known.find((facts) => remotes.includes(facts.targetCluster)) ?? known[0]
   return {...(journal ? {journal} : {}), unread}

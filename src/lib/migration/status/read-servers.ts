@@ -4,7 +4,7 @@ import type {Effect} from '../effects.js'
 import {forEachBounded} from '../preflight/bounded.js'
 import type {Generation, ServerFacts} from '../preflight/check.js'
 import {BATCH_BYTES, BATCH_BYTES_WANTED} from '../settings.js'
-import {type Asking, serverLimits} from './asking.js'
+import {type Asking, early, serverLimits} from './asking.js'
 import type {PartitionLag, SettingFacts, ShippingFacts} from './facts.js'
 
 /** Servers asked at the same time. */
@@ -38,7 +38,7 @@ export async function readShippingFacts(
   const unreported: number[] = []
   await forEachBounded([...hostsOf(configuration)], SERVERS_AT_ONCE, async ([address, primaryOf]) => {
     const server = cluster.server(address)
-    const batchBytes = asking.ask(`server ${address}`, () => server.config(BATCH_BYTES, serverLimits(signal)))
+    const batchBytes = early(asking.ask(`server ${address}`, () => server.config(BATCH_BYTES, serverLimits(signal))))
     if (primaryOf.length > 0) {
       const lags = await asking.ask(`server ${address}`, () => readLag(server, configuration.appId, dupid, signal))
       for (const partitionIndex of lags ? primaryOf : []) {
@@ -53,6 +53,7 @@ export async function readShippingFacts(
   })
   return {
     batching: batching.sort(),
+    dupid,
     partitions: partitions.sort((a, b) => b.lagMutations - a.lagMutations || a.partitionIndex - b.partitionIndex),
     unreported: unreported.sort((a, b) => a - b),
   }

@@ -3,7 +3,7 @@ import {type DuplicationEntry, DuplicationStatus} from '../../rpc/structs/duplic
 import type {AppInfo} from '../../rpc/structs/table.js'
 import {DENY_ENV} from '../effects-live.js'
 import {type PredictionFacts, predictWindow, type WindowPrediction} from '../preflight/prediction.js'
-import {type Asking, metaLimits} from './asking.js'
+import {type Asking, early, metaLimits} from './asking.js'
 import type {DuplicationFacts, JournalFacts, ProxyFacts, ShippingFacts, SourceFacts, StatusFacts, TargetFacts} from './facts.js'
 import {chooseJournal, type JournalFile} from './journal-facts.js'
 import {type Names, nodeFacts, type NodeReading, readNode, readProxy} from './read-metaproxy.js'
@@ -50,7 +50,7 @@ class TableReading {
     this.configuration = configuration
     const {journal, unread} = await chooseJournal(files, {
       remotes: (duplications ?? []).map(({remote}) => remote),
-      sourceCluster: info?.clusterName ?? '',
+      ...(info ? {sourceCluster: info.clusterName} : {}),
       ...(reader.query.targetCluster === undefined ? {} : {targetCluster: reader.query.targetCluster}),
     })
     this.asking.unread.push(...unread)
@@ -114,7 +114,7 @@ class TableReading {
     const {info, name} = this.task
     const {reader, signal} = this.reading
     const {query} = reader
-    const reads = this.readNode(journal)
+    const reads = early(this.readNode(journal))
     const sourceCluster = info?.clusterName ?? ''
     const clues = {
       duplications,

@@ -9,7 +9,7 @@ import type {ConfigDump} from '../../pegasus/config-dump.js'
 import {type AppInfo, AppStatus} from '../../rpc/structs/table.js'
 import {DENY_ENV} from '../effects-live.js'
 import {forEachBounded} from '../preflight/bounded.js'
-import {Asking, metaLimits, serverLimits} from './asking.js'
+import {Asking, early, metaLimits, serverLimits} from './asking.js'
 import {type JournalFile, listJournals} from './journal-facts.js'
 import type {StatusQuery, StatusWorld} from './query.js'
 import type {TimerFacts} from './read-servers.js'
@@ -124,8 +124,8 @@ export class Reading {
     const cluster = this.reader.clusterOf(metas)
     const reading = {
       cluster,
-      info: asking.ask(what, () => cluster.info(metaLimits(this.signal))),
-      tables: asking.ask(what, () => cluster.tables(metaLimits(this.signal))),
+      info: early(asking.ask(what, () => cluster.info(metaLimits(this.signal)))),
+      tables: early(asking.ask(what, () => cluster.tables(metaLimits(this.signal)))),
     }
     this.clusters.set(key, reading)
     return reading
@@ -136,6 +136,7 @@ export class Reading {
     const [info, tables, journals] = await Promise.all([this.source.info, this.source.tables, this.listJournals()])
     const isMaster = info !== undefined && (await this.reader.knowsMaster(this.source.cluster, this.head, this.signal))
     const names = query.table === undefined ? namesToShow(tables ?? [], journals) : [query.table]
+    this.stop?.throwIfAborted()
     const status = new Map<string, TableStatus>()
     await forEachBounded(names, TABLES_AT_ONCE, async (name) => {
       const asking = new Asking(this.stop)
@@ -151,6 +152,7 @@ export class Reading {
       readAtMs: this.nowMs,
       source: {...(info ? {cluster: info.clusterName} : {}), metas: query.sourceMetas},
       tookMs: Math.round(world.clock.nowMs() - startMs),
+      unread: this.head.unread,
     })
   }
 

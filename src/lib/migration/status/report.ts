@@ -89,6 +89,8 @@ export interface StatusReport {
   source: {cluster?: string; metas: string[]}
   tables: TableStatus[]
   tookMs: number
+  /** What could not be read and concerns every table. */
+  unread: Unread[]
 }
 
 /** What the command that is asked for must be told to be complete. */
@@ -106,7 +108,7 @@ export function reportTable(facts: StatusFacts, {sourceMetas}: ReportContext): T
   return {
     because,
     ...(deniedSince ? {deniedSince} : {}),
-    ...(view.entry ? {duplication: duplicationOf(facts, view, view.entry)} : {}),
+    ...(view.entry ? {duplication: duplicationOf(view, view.entry)} : {}),
     ...(guard ? {guard} : {}),
     ...(journal ? {journal: journalOf(facts, view)} : {}),
     level,
@@ -136,13 +138,15 @@ export function reportTable(facts: StatusFacts, {sourceMetas}: ReportContext): T
 
 export function reportAll(
   tables: TableStatus[],
-  head: Pick<StatusReport, 'readAtMs' | 'source' | 'tookMs'>,
+  head: Pick<StatusReport, 'readAtMs' | 'source' | 'tookMs' | 'unread'>,
 ): StatusReport {
-  return {level: worstLevel(tables.map(({level}) => level)), ...head, schema: 1, tables}
+  // A source that cannot be asked may have tables that nobody knows of.
+  const own: Level[] = head.source.cluster === undefined ? ['unknown'] : []
+  return {level: worstLevel([...own, ...tables.map(({level}) => level)]), ...head, schema: 1, tables}
 }
 
-function duplicationOf({source}: StatusFacts, view: StatusView, entry: DuplicationFacts): DuplicationStatusReport {
-  const shipping = source?.shipping
+function duplicationOf(view: StatusView, entry: DuplicationFacts): DuplicationStatusReport {
+  const {shipping} = view
   return {
     ...entry,
     batching: shipping?.batching ?? [],

@@ -1,4 +1,4 @@
-import type {DuplicationFacts, PartitionLag, StatusFacts} from './facts.js'
+import type {DuplicationFacts, PartitionLag, ShippingFacts, StatusFacts} from './facts.js'
 
 /** The request of `table:migrate`'s default bound, for journals that do not tell theirs. */
 const MAX_WRITE_DENY_MS = 120_000
@@ -34,6 +34,8 @@ export interface StatusView {
   ours: boolean
   /** Of all primaries, without what rests per partition on 2.4/2.5; undefined when nobody told. */
   pendingMutations?: number
+  /** What the primaries tell of `entry`. */
+  shipping?: ShippingFacts
   thresholdMutations: number
   /** A run, or a guard, acts or may act at this moment. */
   underWay: boolean
@@ -45,8 +47,9 @@ export function viewOf(facts: StatusFacts): StatusView {
   const isOurs = ({dupid, remote}: DuplicationFacts) =>
     journal !== undefined &&
     (journal.dupids.includes(dupid) || (journal.hints.adding === true && remote === journal.targetCluster))
-  const entry =
-    duplications.find(({remote}) => remote === target?.cluster) ?? duplications.find((e) => isOurs(e)) ?? duplications[0]
+  const wanted = target?.cluster ?? journal?.targetCluster
+  const entry = duplications.find(({remote}) => remote === wanted) ?? duplications.find((e) => isOurs(e)) ?? duplications[0]
+  const shipping = source?.shipping?.dupid === entry?.dupid ? source?.shipping : undefined
   const deny = source?.table?.deny
   const closed = deny === CLOSED
   const ours = entry !== undefined && isOurs(entry)
@@ -66,7 +69,7 @@ export function viewOf(facts: StatusFacts): StatusView {
       journal !== undefined &&
       (journal.hints.deny === deny || (closed && (journal.hints.closed === true || node?.side === 'source'))),
     ours,
-    ...(source?.shipping ? {pendingMutations: pendingOf(source.shipping.partitions, source.isMaster)} : {}),
+    ...(shipping ? {pendingMutations: pendingOf(shipping.partitions, source!.isMaster), shipping} : {}),
     thresholdMutations: journal?.thresholdMutations ?? DEFAULT_THRESHOLD,
     underWay: isUnderWay(facts),
   }
