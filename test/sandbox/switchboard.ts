@@ -194,6 +194,11 @@ export abstract class Switchboard {
     })
   }
 
+  /** Free room that the server's disks report, in MB. */
+  setDiskAvailable(this: SimulatedCluster, address: string, mb: number): void {
+    this.serverOf(address).diskAvailableMb = mb
+  }
+
   /** Makes it a table of an old server (protocol.md §5). */
   setDataVersion(this: SimulatedCluster, name: string, version: number): void {
     this.table(name).dataVersion = version

@@ -85,12 +85,9 @@ export class DuplicationService {
 
   /** One dup sync of one server: drives the stages, then takes its reports (meta_duplication_service.cpp `duplication_sync`). */
   sync(appIds: ReadonlySet<number>, reports: readonly ConfirmReport[]): Map<number, DuplicationEntry[]> {
-    const answer = new Map<number, DuplicationEntry[]>()
-    for (const appId of appIds) {
-      const table = this.state.availableTable(appId)
-      if (!table) continue
-      for (const duplication of this.of(appId)) this.drive(table, duplication)
-      if (this.of(appId).length > 0) answer.set(appId, this.entriesOf(appId))
+    const tables = [...appIds].flatMap((appId) => this.state.availableTable(appId) ?? [])
+    for (const table of tables) {
+      for (const duplication of this.of(table.info.appId)) this.drive(table, duplication)
     }
 
     const {dupProgressMinUpdateMs} = this.state.cluster.spec.timers
@@ -101,6 +98,9 @@ export class DuplicationService {
       }
     }
 
+    // The answer leaves when all is stored: a primary learns its own K at once (`do_update_partition_confirmed`).
+    const answer = new Map<number, DuplicationEntry[]>()
+    for (const {info} of tables) if (this.of(info.appId).length > 0) answer.set(info.appId, this.entriesOf(info.appId))
     return answer
   }
 

@@ -7,31 +7,72 @@ interface Snapshot {
   value: number
 }
 
+/** Rates that exist for every replica, used or not (pegasus_write_service.cpp, pegasus_server_impl_init.cpp). */
+const RATES_OF_REPLICA = [
+  'batch_get_qps',
+  'check_and_mutate_qps',
+  'check_and_set_qps',
+  'duplicate_qps',
+  'get_qps',
+  'incr_qps',
+  'multi_get_qps',
+  'multi_put_qps',
+  'multi_remove_qps',
+  'put_qps',
+  'remove_qps',
+  'scan_qps',
+]
+
+export const counterName = (kind: string, gpid: string) => `replica*app.pegasus*${kind}@${gpid}`
+
 /** Perf counters of 2.4/2.5: read from a snapshot that is up to one interval old (protocol.md §4.7). */
 export class Counters {
-  private readonly gauges = new Map<string, number>()
-  private readonly rates = new Map<string, number>()
+  private readonly gauges = new Map<string, () => number>()
   private snapshotMs = 0
   private snapshots: Snapshot[] = []
+  /** Events since the server started, and since the last snapshot. */
+  private readonly totals = new Map<string, {recent: number; total: number}>()
 
   constructor(private readonly world: World) {}
 
-  /** One more event of a rate. */
-  add(name: string): void {
-    this.rates.set(name, (this.rates.get(name) ?? 0) + 1)
+  /** The counters of a replica begin to exist. */
+  watch(gpid: string, sizeMb: () => number): void {
+    for (const kind of RATES_OF_REPLICA) this.totals.set(counterName(kind, gpid), {recent: 0, total: 0})
+    this.gauges.set(counterName('disk.storage.sst(MB)', gpid), sizeMb)
   }
 
-  set(name: string, value: number): void {
+  forget(gpid: string): void {
+    for (const map of [this.totals, this.gauges]) {
+      for (const name of map.keys()) if (name.endsWith(`@${gpid}`)) map.delete(name)
+    }
+  }
+
+  /** One more event of a rate. */
+  add(name: string): void {
+    const counts = this.totals.get(name) ?? {recent: 0, total: 0}
+    counts.recent++
+    counts.total++
+    this.totals.set(name, counts)
+  }
+
+  gauge(name: string, value: () => number): void {
     this.gauges.set(name, value)
+  }
+
+  /** Events since the server started: what master's metrics show. */
+  total(name: string): number {
+    return this.totals.get(name)?.total ?? 0
   }
 
   refresh(intervalMs: number): void {
     this.snapshotMs = this.world.clock.wallMs()
-    this.snapshots = [
-      ...[...this.gauges].map(([name, value]): Snapshot => ({name, type: 'VOLATILE_NUMBER', value})),
-      ...[...this.rates].map(([name, count]): Snapshot => ({name, type: 'RATE', value: (count * 1000) / intervalMs})),
-    ]
-    for (const name of this.rates.keys()) this.rates.set(name, 0)
+    const gauges = [...this.gauges].map(([name, value]): Snapshot => ({name, type: 'VOLATILE_NUMBER', value: value()}))
+    const rates = [...this.totals].map(([name, counts]): Snapshot => {
+      const value = (counts.recent * 1000) / intervalMs
+      counts.recent = 0
+      return {name, type: 'RATE', value}
+    })
+    this.snapshots = [...gauges, ...rates]
   }
 
   find(wanted: (name: string) => boolean): Snapshot[] {

@@ -1,6 +1,7 @@
 import type {DecodedRequest} from '../../../src/lib/rpc/frame.js'
 import {PartitionStatus} from '../../../src/lib/rpc/structs/replica.js'
 import {rpcError} from '../rpc-dispatch.js'
+import {counterName} from './counters.js'
 import type {Replica} from './replica.js'
 import type {ReplicaServer} from './server.js'
 
@@ -22,7 +23,7 @@ export function gateWrite(server: ReplicaServer, message: DecodedRequest, idempo
   const limit = server.config.number('max_allowed_write_size')
   if (limit > 0 && message.body.length > limit) return refuse('ERR_INVALID_DATA')
   if (replica.duplicating && !idempotent && !replica.atomicIdempotent) {
-    server.counters.add(`replica*app.pegasus*dup_disabled_non_idempotent_write_count@${gpidText(replica)}`)
+    server.counters.add(counterName('dup_disabled_non_idempotent_write_count', gpidText(replica)))
     return refuse('ERR_OPERATION_DISABLED')
   }
 

@@ -1,5 +1,6 @@
 import type {SimulatedProcess} from '../process.js'
 import type {HttpReply, HttpRequest} from '../http.js'
+import {counterName} from './counters.js'
 import {gpidText} from './gate.js'
 import type {Replica} from './replica.js'
 import {ReplicaServer} from './server.js'
@@ -35,8 +36,8 @@ export function metricsHttp(server: SimulatedProcess, {args}: HttpRequest): Http
   // One pair that matches is enough (protocol.md §4.8).
   const pairs = attributes.flatMap((name, i) => (i % 2 === 0 ? [[name, attributes[i + 1]!] as const] : []))
   const wanted = (values: string[], value: string) => values.length === 0 || values.includes(value)
-  const replicas = server instanceof ReplicaServer ? server.replicas.map((r) => replicaEntity(r)) : []
-  const entities = [serverEntity(), ...replicas]
+  const ofReplicas = server instanceof ReplicaServer ? [diskEntity(server), ...server.replicas.map(replicaEntity)] : []
+  const entities = [serverEntity(), ...ofReplicas]
     .filter((e) => wanted(list('types'), e.type) && wanted(list('ids'), e.id))
     .filter((e) => pairs.length === 0 || pairs.some(([name, value]) => e.attributes[name] === value))
     .map((e) => ({...e, metrics: e.metrics.filter((m) => wanted(list('metrics'), m.name))}))
@@ -55,10 +56,41 @@ function serverEntity(): Entity {
   return {attributes: {}, id: 'server', metrics: [{name: 'network_server_sessions', value: 1}], type: 'server'}
 }
 
+function diskEntity({diskAvailableMb}: ReplicaServer): Entity {
+  const metrics = [{name: 'disk_capacity_avail_mb', value: diskAvailableMb}]
+  return {attributes: {data_dir: '/data', tag: 'default'}, id: 'disk@default', metrics, type: 'disk'}
+}
+
+/** Requests since the server started, by metric; master has no rates (measured-master.md §4). */
+const REQUESTS = {
+  batch_get_requests: 'batch_get_qps',
+  check_and_mutate_requests: 'check_and_mutate_qps',
+  check_and_set_requests: 'check_and_set_qps',
+  dup_requests: 'duplicate_qps',
+  get_requests: 'get_qps',
+  incr_requests: 'incr_qps',
+  multi_get_requests: 'multi_get_qps',
+  multi_put_requests: 'multi_put_qps',
+  multi_remove_requests: 'multi_remove_qps',
+  put_requests: 'put_qps',
+  remove_requests: 'remove_qps',
+  scan_requests: 'scan_qps',
+} as const
+
 function replicaEntity(replica: Replica): Entity {
+  const gpid = gpidText(replica)
+  const requests = Object.entries(REQUESTS).map(([name, kind]) => {
+    const value = replica.server.counters.total(counterName(kind, gpid))
+    return {name, value}
+  })
   const metrics = [
     {name: 'dup_pending_mutations', value: 0},
-    {name: 'dup_rejected_non_idempotent_write_requests', value: 0},
+    {
+      name: 'dup_rejected_non_idempotent_write_requests',
+      value: replica.server.counters.total(counterName('dup_disabled_non_idempotent_write_count', gpid)),
+    },
+    {name: 'rdb_total_sst_size_mb', value: Math.floor(replica.partition.rows.bytes / (1 << 20))},
+    ...requests,
   ]
   for (const duplicator of replica.duplicators.values()) {
     metrics[0]!.value += duplicator.notDuplicated
@@ -74,5 +106,5 @@ function replicaEntity(replica: Replica): Entity {
   }
 
   const attributes = {partition_id: String(replica.pid.partitionIndex), table_id: String(replica.pid.appId)}
-  return {attributes, id: `replica@${gpidText(replica)}`, metrics, type: 'replica'}
+  return {attributes, id: `replica@${gpid}`, metrics, type: 'replica'}
 }

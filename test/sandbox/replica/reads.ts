@@ -4,6 +4,7 @@ import type {ValueOf} from '../../../src/lib/rpc/codec.js'
 import type {DecodedRequest} from '../../../src/lib/rpc/frame.js'
 import {type KeyValue, type multiGetRequest, StorageStatus} from '../../../src/lib/rpc/structs/rrdb.js'
 import {type Reply, reply, type WireServer} from '../rpc-dispatch.js'
+import {counterName} from './counters.js'
 import {gateRead, gpidText} from './gate.js'
 import {afterPrefix, encodeKey} from './key.js'
 import type {Replica} from './replica.js'
@@ -81,7 +82,7 @@ function serve<S>(
   const verdict = gateRead(server, message)
   if ('refused' in verdict) return verdict.refused
   const {delayMs, replica} = verdict
-  server.counters.add(`replica*app.pegasus*${counter}@${gpidText(replica)}`)
+  server.counters.add(counterName(counter, gpidText(replica)))
   if (delayMs === 0) return reply(run(replica))
   return sleep(server.world.clock, delayMs).then(() => reply(run(replica)))
 }

@@ -11,6 +11,8 @@ export interface Row {
  * it: loading is quick, and scans share one snapshot until the next write.
  */
 export class RowStore {
+  /** Keys and values together. */
+  bytes = 0
   private rows = new Map<string, Row>()
   private sorted: Row[] | undefined = []
 
@@ -24,12 +26,20 @@ export class RowStore {
 
   put(key: Buffer, value: Buffer, expireTs: number): void {
     // Copies: what comes in are views of whole messages.
-    this.rows.set(key.toString('latin1'), {expireTs, key: Buffer.from(key), value: Buffer.from(value)})
+    const name = key.toString('latin1')
+    const old = this.rows.get(name)
+    this.rows.set(name, {expireTs, key: Buffer.from(key), value: Buffer.from(value)})
+    this.bytes += key.length + value.length - (old ? old.key.length + old.value.length : 0)
     this.sorted = undefined
   }
 
   remove(key: Buffer): void {
-    if (this.rows.delete(key.toString('latin1'))) this.sorted = undefined
+    const name = key.toString('latin1')
+    const old = this.rows.get(name)
+    if (!old) return
+    this.rows.delete(name)
+    this.bytes -= old.key.length + old.value.length
+    this.sorted = undefined
   }
 
   /** All rows in order, expired ones included; stays as it is while the store goes on changing. */
@@ -44,6 +54,7 @@ export class RowStore {
 
   replaceAll(rows: readonly Row[]): void {
     this.rows = new Map(rows.map((row) => [row.key.toString('latin1'), row]))
+    this.bytes = rows.reduce((sum, row) => sum + row.key.length + row.value.length, 0)
     this.sorted = undefined
   }
 }

@@ -27,6 +27,8 @@ export class ReplicaServer extends SimulatedProcess {
   /** Whether it knows a meta leader; without one all its replicas are inactive (measured.md §10b). */
   connected = true
   counters = new Counters(this.world)
+  /** Set by tests: free room on its disks. */
+  diskAvailableMb = 100_000
   /** Remote command `replica.deny-client`: every client request is dropped. */
   denyAll = false
   /** Set by tests: from a mutation's prepare to its commit. */
@@ -61,6 +63,7 @@ export class ReplicaServer extends SimulatedProcess {
       replica.checkpoint = onDisk?.checkpoint
       if (onDisk) replica.duplicating = onDisk.duplicating
       this.held.set(key, replica)
+      this.counters.watch(key, () => partition.rows.bytes / (1 << 20))
       this.watchGroup(replica)
     }
 
@@ -79,6 +82,7 @@ export class ReplicaServer extends SimulatedProcess {
     const key = keyOf(pid)
     this.held.get(key)?.close()
     this.held.delete(key)
+    this.counters.forget(key)
     if (forget) this.disk.delete(key)
   }
 
@@ -121,7 +125,7 @@ export class ReplicaServer extends SimulatedProcess {
     const primaries = this.replicas.filter((r) => r.isPrimary)
     let pending = 0
     for (const {duplicators} of primaries) for (const d of duplicators.values()) pending += d.notDuplicated
-    this.counters.set('replica*eon.replica_stub*dup.pending_mutations_count', pending)
+    this.counters.gauge('replica*eon.replica_stub*dup.pending_mutations_count', () => pending)
     const reports = primaries.map((replica) => ({
       confirms: [...replica.duplicators.values()].flatMap((d) => d.report() ?? []),
       pid: replica.pid,
@@ -186,6 +190,7 @@ export class ReplicaServer extends SimulatedProcess {
     this.world.replicaServers.set(this.address, this)
     this.connected = this.cluster.leaderState() !== undefined
     this.counters = new Counters(this.world)
+    this.counters.gauge('replica*eon.replica_stub*disk.available.total(MB)', () => this.diskAvailableMb)
     const startInterval = this.config.number('config_sync_interval_ms')
     // On master and 2.4 the timer never hears of a change (measured-master.md §1, protocol.md §13).
     const syncMs = this.cluster.spec.traits.syncIntervalIsMutable

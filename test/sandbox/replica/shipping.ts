@@ -2,6 +2,7 @@ import {dataCalls, metaCalls} from '../../../src/lib/rpc/calls.js'
 import type {DuplicateEntry} from '../../../src/lib/rpc/structs/duplication.js'
 import {StorageStatus} from '../../../src/lib/rpc/structs/rrdb.js'
 import type {QueryCfgResponse} from '../../../src/lib/rpc/structs/table.js'
+import {counterName} from './counters.js'
 import {gpidText} from './gate.js'
 import {hashOfWrite} from './key.js'
 import type {Mutation} from './partition.js'
@@ -69,7 +70,7 @@ export class Shipping {
     if (!active()) return
     if (failure !== undefined) {
       this.figures.failed++
-      server.counters.add(`replica*app.pegasus*dup_failed_shipping_ops@${gpidText(this.replica)}`)
+      server.counters.add(counterName('dup_failed_shipping_ops', gpidText(this.replica)))
       server.after(server.timers.shipRetryMs, () => {
         if (active()) void this.send(hash, left, active, done)
       })
@@ -78,7 +79,7 @@ export class Shipping {
 
     this.figures.shipped++
     this.figures.bytes += entries.reduce((sum, entry) => sum + (entry.rawMessage?.length ?? 0), 0)
-    server.counters.add(`replica*app.pegasus*dup_shipped_ops@${gpidText(this.replica)}`)
+    server.counters.add(counterName('dup_shipped_ops', gpidText(this.replica)))
     queue.shift()
     if (queue.length > 0) {
       void this.send(hash, left, active, done)

@@ -6,6 +6,7 @@ import type {DecodedRequest} from '../../../src/lib/rpc/frame.js'
 import {StorageStatus} from '../../../src/lib/rpc/structs/rrdb.js'
 import {type Reply, reply, type WireServer} from '../rpc-dispatch.js'
 import * as apply from './apply.js'
+import {counterName} from './counters.js'
 import {gateWrite, gpidText} from './gate.js'
 import {origin} from './reads.js'
 import type {Replica} from './replica.js'
@@ -131,12 +132,11 @@ function serve<S>(
   const verdict = gateWrite(server, message, idempotent)
   if ('refused' in verdict) return verdict.refused
   const {delayMs, replica} = verdict
-  server.counters.add(`replica*app.pegasus*${counter}@${gpidText(replica)}`)
-  if (delayMs === 0) return run(call, replica, message, plan)
+  if (delayMs === 0) return run(call, replica, message, counter, plan)
   // Held back by throttling: the deny is looked at again afterwards (protocol.md §4.3 step 2).
   return sleep(server.world.clock, delayMs).then(() => {
     const again = gateWrite(server, message, idempotent)
-    return 'refused' in again ? again.refused : run(call, again.replica, message, plan)
+    return 'refused' in again ? again.refused : run(call, again.replica, message, counter, plan)
   })
 }
 
@@ -144,6 +144,7 @@ function run<S>(
   call: Call<any, S>,
   replica: Replica,
   message: DecodedRequest,
+  counter: string,
   plan: (replica: Replica) => Planned<S>,
 ): Promise<Reply<S>> | Reply<S> {
   const planned = plan(replica)
@@ -153,6 +154,7 @@ function run<S>(
   const logged = planned.logged ?? {args: Buffer.from(message.args), taskCode: call.name}
   replica.write({...logged, timestampUs: replica.timestampUs()}, (decree) => {
     const answer = reply(planned.commit(decree))
+    countOnAll(replica, counter)
     if (finish) finish(answer)
     else done = answer
   })
@@ -162,4 +164,11 @@ function run<S>(
       finish = resolve
     })
   )
+}
+
+/** Every replica applies a write, and counts it. */
+function countOnAll(replica: Replica, counter: string): void {
+  for (const server of replica.server.cluster.servers) {
+    if (server.replica(replica.pid)) server.counters.add(counterName(counter, gpidText(replica)))
+  }
 }
