@@ -256,6 +256,8 @@ describe('RPC over real sockets', () => {
     `
     const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], {
       cwd: new URL('../..', import.meta.url),
+      // The coverage of a program from text would spoil the figures of the files.
+      env: {...process.env, NODE_V8_COVERAGE: undefined},
       stdio: ['ignore', 'pipe', 'inherit'],
     })
     const killer = systemClock.setTimer(15_000, () => child.kill('SIGKILL'))

@@ -152,12 +152,14 @@ export class Cluster {
   /** Stored by the metas when it resolves; servers learn it up to a config sync later (protocol.md §6.3). */
   async setEnvs(name: string, envs: Record<string, string>, limits?: CallLimits): Promise<void> {
     const [keys, values] = [Object.keys(envs), Object.values(envs)]
+    if (keys.length === 0) return
     const request = {appName: name, keys, op: AppEnvOperation.APP_ENV_OP_SET, values}
     await this.repeatable(metaCalls.updateAppEnv, request, limits)
   }
 
   /** Keys that are not set are no error. */
   async deleteEnvs(name: string, keys: string[], limits?: CallLimits): Promise<void> {
+    if (keys.length === 0) return
     await this.repeatable(metaCalls.updateAppEnv, {appName: name, keys, op: AppEnvOperation.APP_ENV_OP_DEL}, limits)
   }
 

@@ -1,13 +1,22 @@
 import type {Duplex} from 'node:stream'
 
 import type {Clock, Timer} from '../clock.js'
-import {isMigratorError, type MigratorError} from '../errors.js'
+import {isMigratorError} from '../errors.js'
 import type {Call} from './calls.js'
 import type {Gpid} from './custom-types.js'
 import {decodeResponse, decodeResult, encodeRequest} from './frame.js'
 import {malformed} from './memory-transport.js'
 import {MessageReader} from './message-reader.js'
-import {abortedError, type CallSite, lostError, serverError, timeoutError, tooLargeError} from './rpc-errors.js'
+import {
+  abortedError,
+  brokenError,
+  type CallSite,
+  excerpt,
+  lostError,
+  serverError,
+  timeoutError,
+  tooLargeError,
+} from './rpc-errors.js'
 import {allowListeners} from './signals.js'
 
 export const DEFAULT_MAX_MESSAGE_BYTES = 64 * 1024 * 1024
@@ -36,7 +45,7 @@ interface Pending {
   retrySafe: boolean
 }
 
-const MAX_SEQID = 0x7f_ff_ff_ff
+const MAX_I32 = 0x7f_ff_ff_ff
 
 /** One stream to one server that carries many calls at once. Replies may come in any order (protocol.md §1.2). */
 export class Connection {
@@ -95,13 +104,12 @@ export class Connection {
    */
   async call<Q, S>(call: Call<Q, S>, request: Q, options: CallOptions): Promise<S> {
     const site = {address: this.address, call: call.name}
-    const idempotent = options.idempotent ?? false
-    const bytes = this.encode(site, call, request, options, this.nextSeqid())
-    const result = await this.exchange(site, bytes, options)
+    const seqid = this.nextSeqid()
+    const result = await this.exchange(site, seqid, this.encode(site, call, request, options, seqid), options)
     try {
       return decodeResult(call.response, result)
     } catch (error) {
-      throw this.describe(site, error, idempotent)
+      throw isMigratorError(error) ? brokenError(site, error, options.idempotent ?? false) : error
     }
   }
 
@@ -128,16 +136,9 @@ export class Connection {
     if (this.lost) throw lostError(site, this.lost.why, {cause: this.lost.cause, retrySafe: true, unsent: true})
   }
 
-  private describe(site: CallSite, error: unknown, retrySafe: boolean): unknown {
-    if (!isMigratorError(error, 'rpc.malformed')) return error
-    const described = malformed(`${site.call} of ${site.address}: ${error.message}`, error.cause)
-    Object.assign(described.facts, site)
-    return Object.assign(described, {retrySafe})
-  }
-
   private encode<Q, S>(site: CallSite, call: Call<Q, S>, request: Q, o: CallOptions, seqid: number): Buffer {
     const head = {
-      clientTimeoutMs: Math.ceil(o.timeoutMs),
+      clientTimeoutMs: Math.min(Math.ceil(o.timeoutMs), MAX_I32),
       isBackupRequest: o.isBackupRequest ?? false,
       name: call.name,
       partitionHash: o.partitionHash ?? 0n,
@@ -152,8 +153,7 @@ export class Connection {
     return bytes
   }
 
-  private exchange(site: CallSite, bytes: Buffer, options: CallOptions): Promise<Buffer> {
-    const {seqid} = this
+  private exchange(site: CallSite, seqid: number, bytes: Buffer, options: CallOptions): Promise<Buffer> {
     const retrySafe = options.idempotent ?? false
     return new Promise((resolve, reject) => {
       if (options.signal?.aborted) throw abortedError(site, options.signal.reason)
@@ -187,25 +187,17 @@ export class Connection {
   private fail(why: string, cause?: unknown): void {
     if (this.lost) return
     this.lost = {cause, why}
-    const broken = isMigratorError(cause)
     for (const {name, reject, retrySafe} of this.pending.values()) {
       const site = {address: this.address, call: name}
-      reject(broken ? this.describeBroken(site, cause, retrySafe) : lostError(site, why, {cause, retrySafe}))
+      // An error of ours says what was wrong with the bytes that came.
+      reject(isMigratorError(cause) ? brokenError(site, cause, retrySafe) : lostError(site, why, {cause, retrySafe}))
     }
 
     this.stream.destroy()
   }
 
-  /** The peer broke the framing: every call in flight ends with what was wrong. */
-  private describeBroken(site: CallSite, cause: MigratorError, retrySafe: boolean): unknown {
-    if (cause.code === 'rpc.malformed') return this.describe(site, cause, retrySafe)
-    const error = tooLargeError(`reply of ${site.address}`, Number(cause.facts.bytes), Number(cause.facts.maxBytes))
-    Object.assign(error.facts, site)
-    return Object.assign(error, {retrySafe})
-  }
-
   private nextSeqid(): number {
-    do this.seqid = this.seqid >= MAX_SEQID ? 1 : this.seqid + 1
+    do this.seqid = this.seqid >= MAX_I32 ? 1 : this.seqid + 1
     while (this.pending.has(this.seqid))
     return this.seqid
   }
@@ -227,9 +219,7 @@ export class Connection {
     if (!pending) return
     const site = {address: this.address, call: pending.name}
     if (name !== `${pending.name}_ACK`) {
-      pending.reject(
-        this.describe(site, malformed(`reply is named ${JSON.stringify(name.slice(0, 80))}`), pending.retrySafe),
-      )
+      pending.reject(brokenError(site, malformed(`reply is named ${excerpt(name, 80)}`), pending.retrySafe))
     } else if (error === 'ERR_OK') {
       pending.resolve(result)
     } else {

@@ -49,7 +49,10 @@ export class ConnectionPool {
     } catch (error) {
       const lost = isMigratorError(error, 'rpc.connection_lost')
       if (!lost || connection.hasReplied || this.closing.signal.aborted) throw error
-      const mechanisms = await this.probe(address, Math.min(remainingMs(), this.connectTimeoutMs))
+      const question = this.probe(address, Math.min(remainingMs(), this.connectTimeoutMs))
+      const mechanisms = await unlessAborted(question, options.signal).catch((error_: unknown) => {
+        throw abortedError({address, call: call.name}, error_)
+      })
       throw mechanisms === undefined ? error : unauthenticatedError(address, mechanisms, error)
     }
   }
@@ -94,7 +97,7 @@ export class ConnectionPool {
     const reason = () => new Error(`not connected within ${options.timeoutMs} ms`)
     const limit = deadline(this.clock, options.timeoutMs, reason, options.signal)
     try {
-      return await Promise.race([opening, rejection(limit.signal)])
+      return await unlessAborted(opening, limit.signal)
     } catch (error) {
       if (options.signal?.aborted) throw abortedError(site, options.signal.reason)
       throw isMigratorError(error, 'rpc.connect', 'rpc.aborted') ? error : connectError(address, error)
@@ -103,10 +106,10 @@ export class ConnectionPool {
     }
   }
 
-  private async connect(address: string): Promise<Connection> {
+  private async connect(address: string, timeoutMs = this.connectTimeoutMs): Promise<Connection> {
     const {clock, maxMessageBytes} = this
-    const reason = () => new Error(`not connected within ${this.connectTimeoutMs} ms`)
-    const limit = deadline(clock, this.connectTimeoutMs, reason, this.closing.signal)
+    const reason = () => new Error(`not connected within ${timeoutMs} ms`)
+    const limit = deadline(clock, timeoutMs, reason, this.closing.signal)
     try {
       const stream = await this.transport.connect(address, limit.signal)
       const connection = new Connection(stream, {address, clock, maxMessageBytes})
@@ -138,7 +141,7 @@ export class ConnectionPool {
     const endMs = this.clock.nowMs() + timeoutMs
     let connection: Connection | undefined
     try {
-      connection = await this.connect(address)
+      connection = await this.connect(address, timeoutMs)
       const request = {msg: Buffer.alloc(0), status: NegotiationStatus.SASL_LIST_MECHANISMS}
       const options = {idempotent: true, timeoutMs: Math.max(1, endMs - this.clock.nowMs())}
       const reply = await connection.call(serverCalls.negotiation, request, options)
@@ -153,9 +156,13 @@ export class ConnectionPool {
   }
 }
 
-/** Rejects with the signal's reason once it is aborted; never resolves. */
-function rejection(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason), {once: true})
+/** `promise`, or the signal's reason as soon as it is aborted. */
+function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return promise
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason)
+    if (signal.aborted) onAbort()
+    signal.addEventListener('abort', onAbort, {once: true})
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
   })
 }

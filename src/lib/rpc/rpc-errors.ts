@@ -83,6 +83,15 @@ export function serverError(site: CallSite, error: string, idempotent: boolean):
   })
 }
 
+/** A reply that cannot be read: the same error, told of the call that it ends. */
+export function brokenError(site: CallSite, error: MigratorError, retrySafe: boolean): MigratorError {
+  return new MigratorError(error.code, `${site.call} of ${site.address}: ${error.message}`, {
+    cause: error.cause,
+    facts: {...error.facts, ...site},
+    retrySafe,
+  })
+}
+
 export function tooLargeError(what: string, bytes: number, maxBytes: number): MigratorError {
   return new MigratorError('rpc.too_large', `${what} of ${bytes} bytes, at most ${maxBytes} accepted`, {
     facts: {bytes, maxBytes},

@@ -154,6 +154,20 @@ describe('pool', () => {
       assert.equal(cluster.clock.nowMs(), 3000)
     })
 
+    it('costs no call more than its own time, and ends with its caller', async () => {
+      const cluster = new FakeCluster()
+      const server = new FakeServer().on(serverCalls.negotiation, () => {})
+      const {address} = await cluster.listen(server)
+      server.on(command, (call) => cluster.clock.setTimer(400, () => call.cut()))
+      const {pool} = cluster.client
+      await assert.rejects(cluster.run(ask(pool, address, {timeoutMs: 500})), {code: 'rpc.connection_lost'})
+      assert.equal(cluster.clock.nowMs(), 500)
+      const controller = new AbortController()
+      cluster.clock.setTimer(1000, () => controller.abort(new Error('Ctrl-C')))
+      await assert.rejects(cluster.run(ask(pool, address, {signal: controller.signal})), {code: 'rpc.aborted'})
+      assert.equal(cluster.clock.nowMs(), 1500)
+    })
+
     it('is not suspected of a server that has answered before', async () => {
       const cluster = new FakeCluster()
       const server = echo()
