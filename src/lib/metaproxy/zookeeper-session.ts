@@ -1,5 +1,5 @@
 import type {Socket} from 'node:net'
-import {type Client, createClient} from 'node-zookeeper-client'
+import {ACL, type Client, createClient, CreateMode, Id, Permission} from 'node-zookeeper-client'
 
 import type {Clock, Timer} from '../clock.js'
 import {MigratorError, messageOf} from '../errors.js'
@@ -28,7 +28,15 @@ interface ConnectionManager {
   onSocketData(bytes: Buffer): void
   onSocketError(error: Error): void
   servers: {host: string; port: number}[]
+  sessionId: Buffer
+  sessionPassword: Buffer
   socket?: Socket
+}
+
+/** What ZooKeeper knows a session by: with it another connection goes on with the same one. */
+export interface SessionIdentity {
+  id: Buffer
+  password: Buffer
 }
 
 export interface SessionOptions {
@@ -38,6 +46,10 @@ export interface SessionOptions {
   handshakeLimitMs: number
   /** `host:port,host:port` */
   hosts: string
+  /** Called once when the session ends without `close` or `destroy`. */
+  onLost?(): void
+  /** Goes on with this session, if ZooKeeper has it still. */
+  resume?: SessionIdentity
   sessionTimeoutMs: number
 }
 
@@ -45,7 +57,7 @@ const RETRY_DELAY_MS = 200
 const CLOSE_LIMIT_MS = 1000
 
 /**
- * One short session with ZooKeeper, around node-zookeeper-client, which by itself retries for ever, waits for ever on a
+ * One session with ZooKeeper, around node-zookeeper-client, which by itself retries for ever, waits for ever on a
  * server that accepts and says nothing, and keeps the process alive. A session that lost its connection is over: open another.
  */
 export class ZooKeeperSession {
@@ -63,8 +75,20 @@ export class ZooKeeperSession {
     this.options = options
     this.client = createClient(options.hosts, {retries: 0, sessionTimeout: options.sessionTimeoutMs})
     this.manager = (this.client as unknown as {connectionManager: ConnectionManager}).connectionManager
+    if (options.resume) {
+      this.manager.sessionId = Buffer.from(options.resume.id)
+      this.manager.sessionPassword = Buffer.from(options.resume.password)
+    }
+
     this.tame()
     if (options.auth) this.client.addAuthInfo(options.auth.scheme, Buffer.from(options.auth.credentials))
+  }
+
+  /** Names of the nodes below. */
+  children(path: string, signal: AbortSignal): Promise<string[]> {
+    return this.run(signal, (done) => {
+      this.client.getChildren(path, (error, names) => done(error, names, path))
+    })
   }
 
   /**
@@ -122,6 +146,20 @@ export class ZooKeeperSession {
     })
   }
 
+  /**
+   * Makes a node that ends with the session; a number is appended to its name that no node there ever had before.
+   * Everybody may read it, and whoever has this session's login change it. @returns its path
+   */
+  createNumbered(path: string, data: Buffer, signal: AbortSignal): Promise<string> {
+    const everybody = new Id('world', 'anyone')
+    const acls = this.options.auth
+      ? [new ACL(Permission.READ, everybody), new ACL(Permission.ALL, new Id('auth', ''))]
+      : [new ACL(Permission.ALL, everybody)]
+    return this.run(signal, (done) => {
+      this.client.create(path, data, acls, CreateMode.EPHEMERAL_SEQUENTIAL, (error, made) => done(error, made, path))
+    })
+  }
+
   /** Ends the session without a word. */
   destroy(): void {
     this.ended = true
@@ -136,8 +174,10 @@ export class ZooKeeperSession {
 
   /** Ends the session without a word; whoever waits on it gets `error`. */
   fail(error: MigratorError): void {
+    const wasOver = this.ended
     this.destroy()
     this.onEnd?.(error)
+    if (!wasOver) this.options.onLost?.()
   }
 
   getData(path: string, signal: AbortSignal): Promise<VersionedBytes> {
@@ -145,6 +185,21 @@ export class ZooKeeperSession {
       this.client.getData(path, (error, bytes: Buffer | null, stat) => {
         done(error, error ? undefined : {bytes: bytes ?? Buffer.alloc(0), version: stat.version}, path)
       })
+    })
+  }
+
+  get identity(): SessionIdentity {
+    return {id: Buffer.from(this.manager.sessionId), password: Buffer.from(this.manager.sessionPassword)}
+  }
+
+  get isOver(): boolean {
+    return this.ended
+  }
+
+  /** Whatever its version is. */
+  remove(path: string, signal: AbortSignal): Promise<void> {
+    return this.run(signal, (done) => {
+      this.client.remove(path, (error) => done(error, undefined, path))
     })
   }
 

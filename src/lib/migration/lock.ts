@@ -1,0 +1,181 @@
+import {type Clock, deadline} from '../clock.js'
+import {isMigratorError, messageOf, MigratorError} from '../errors.js'
+import type {LockNote, SharedLock, SharedLocks} from '../metaproxy/shared-lock.js'
+import type {VersionCheck} from '../metaproxy/store.js'
+import {ZooKeeperLocks} from '../metaproxy/zookeeper-lock.js'
+import {parseZooKeeperAuth} from '../metaproxy/zookeeper-options.js'
+import type {UnstampedEvent} from './events.js'
+import {isDeadHere, LockFile, lockPath, ownNote, readLockFile} from './lock-file.js'
+import type {MetaproxyLocation} from './request.js'
+import {mayPass} from './wait.js'
+
+/** At most one migration of a table acts at a time (I6). Held from the first effect on. */
+export interface MigrationLock {
+  /** Before each effect. @throws MigratorError `lock.lost`, for good once it was lost; `zk.*` while nobody can tell */
+  check(signal: AbortSignal): Promise<void>
+  /**
+   * Before each effect that makes things safe: takes a lost lock again, unless somebody else has it by now, whose
+   * business the table is then. Where ZooKeeper does not tell in time it lets the effect happen: a deny must not last
+   * because ZooKeeper is away. @throws MigratorError `lock.held`
+   */
+  regain(signal: AbortSignal): Promise<void>
+  /** Gives everything back; bounded, never throws. */
+  release(): Promise<void>
+  /** For the switch's transaction; undefined where only this machine sees the lock. */
+  versionCheck(): undefined | VersionCheck
+}
+
+export interface LockPlace {
+  clock: Clock
+  /** Directory of the journals. */
+  directory: string
+  metaproxy?: MetaproxyLocation
+  /** Default: ZooKeeper itself. */
+  openLocks?(location: MetaproxyLocation, clock: Clock): SharedLocks
+  /** Name of the cluster that the table is moved from. */
+  sourceCluster: string
+  table: string
+}
+
+export interface LockRequest extends LockPlace {
+  /** The command line, for whoever meets the lock. */
+  command: string
+  emit(event: UnstampedEvent): void
+  /** How long to wait for a holder on another machine that may just have died: its ZooKeeper session must end. Default 12 s. */
+  waitMs?: number
+}
+
+const WAIT_MS = 12_000
+const REGAIN_LIMIT_MS = 2000
+
+/** What ZooKeeper answers where no lock can be made, but the migration may go on without. */
+const withoutShared: Record<string, string> = {
+  'zk.auth_failed': 'the ACL of its node forbids it',
+  'zk.no_node': 'it has no node there',
+}
+
+/**
+ * Takes the lock of a table: a file on this machine, and, where a root is given, an ephemeral child of the table's ZooKeeper node.
+ * @throws MigratorError `lock.held`, `lock.unusable`, `zk.*`
+ */
+export async function acquireLock(request: LockRequest, signal: AbortSignal): Promise<MigrationLock> {
+  const {clock, command, directory, emit, sourceCluster, table} = request
+  const note = await ownNote(command, clock)
+  const file = await LockFile.take(lockPath(directory, table, sourceCluster), table, note, clock)
+  try {
+    return new BothLocks(file, await acquireShared(request, note, signal), emit, clock)
+  } catch (error) {
+    await file.release()
+    throw error
+  }
+}
+
+async function acquireShared(request: LockRequest, note: LockNote, signal: AbortSignal): Promise<SharedLock | undefined> {
+  const {emit, table} = request
+  const locks = locksOf(request)
+  if (!locks) return undefined
+  let told = false
+  try {
+    return await locks.acquire({
+      isDead: isDeadHere,
+      note,
+      onWait({command, host, pid}) {
+        if (told) return
+        told = true
+        emit({
+          code: 'lock.waiting',
+          message: `${table} is locked by process ${pid} on ${host} (${command}); waiting, in case it has just died`,
+          type: 'warning',
+        })
+      },
+      signal,
+      table,
+      waitMs: request.waitMs ?? WAIT_MS,
+    })
+  } catch (error) {
+    const why = isMigratorError(error) ? withoutShared[error.code] : undefined
+    if (why === undefined) throw error
+    emit({
+      code: 'lock.local_only',
+      message: `no lock of ${table} could be made in ZooKeeper (${why}): only this machine knows that the table is being worked on. See that nobody works on it elsewhere`,
+      type: 'warning',
+    })
+    return undefined
+  }
+}
+
+function locksOf({clock, metaproxy, openLocks}: LockPlace): SharedLocks | undefined {
+  if (!metaproxy) return undefined
+  if (openLocks) return openLocks(metaproxy, clock)
+  const {auth, hosts, root} = metaproxy
+  return new ZooKeeperLocks({...(auth === undefined ? {} : {auth: parseZooKeeperAuth(auth)}), clock, hosts, root})
+}
+
+/** Who holds a table's lock, for status. */
+export interface LockView {
+  /** On this machine; `dead`: its process is gone, and the next run takes the lock over. */
+  here?: LockNote & {dead: boolean}
+  /** In ZooKeeper. */
+  shared?: LockNote
+  /** Why one of them could not be read. */
+  trouble?: string
+}
+
+/** Reads who holds a table's lock since when; takes nothing. @throws the signal's reason */
+export async function readLock(place: LockPlace, signal: AbortSignal): Promise<LockView> {
+  const view: LockView = {}
+  try {
+    const here = await readLockFile(lockPath(place.directory, place.table, place.sourceCluster))
+    if (here) view.here = {...here.holder, dead: here.dead}
+    const shared = await locksOf(place)?.holder(place.table, signal)
+    if (shared) view.shared = shared
+  } catch (error) {
+    signal.throwIfAborted()
+    if (!isMigratorError(error, 'zk.no_node')) view.trouble = messageOf(error)
+  }
+
+  return view
+}
+
+class BothLocks implements MigrationLock {
+  constructor(
+    private readonly file: LockFile,
+    private readonly shared: SharedLock | undefined,
+    private readonly emit: (event: UnstampedEvent) => void,
+    private readonly clock: Clock,
+  ) {}
+
+  async check(signal: AbortSignal): Promise<void> {
+    await this.file.check()
+    await this.shared?.check(signal)
+  }
+
+  async regain(signal: AbortSignal): Promise<void> {
+    await this.file.regain()
+    const reason = () => new MigratorError('zk.timeout', `no answer about the lock within ${REGAIN_LIMIT_MS} ms`)
+    const limit = deadline(this.clock, REGAIN_LIMIT_MS, reason, signal)
+    try {
+      await this.shared?.regain(limit.signal)
+    } catch (error) {
+      signal.throwIfAborted()
+      if (!mayPass(error)) throw error
+      this.emit({code: 'lock.unknown', message: `whether the lock is still ours cannot be told: ${error.message}`, type: 'warning'})
+    } finally {
+      limit.dispose()
+    }
+  }
+
+  async release(): Promise<void> {
+    for (const part of [this.shared, this.file]) {
+      try {
+        await part?.release()
+      } catch (error) {
+        this.emit({code: 'lock.left', message: `the lock could not be given back: ${messageOf(error)}`, type: 'warning'})
+      }
+    }
+  }
+
+  versionCheck(): undefined | VersionCheck {
+    return this.shared?.versionCheck()
+  }
+}
