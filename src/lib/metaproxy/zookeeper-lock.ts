@@ -227,18 +227,26 @@ class HeldLock implements SharedLock {
     return mine
   }
 
-  /** Whether our node is there. */
+  /** Whether our node is there; asked again when the connection is cut meanwhile. */
   private async look(signal: AbortSignal): Promise<void> {
-    if (this.path !== undefined && this.session?.isOver) this.onLost()
-    await this.reconnected(signal)
-    const {path, session} = this
-    if (path === undefined || !session) throw this.lost ?? lockLost(this.options.table, 'it was given back')
-    if (session.isOver) throw this.lost ?? connectionLost(this.locks.withoutBase(path), 'the session of the lock is over')
-    const note = await this.locks.limited(signal, (limit) => this.locks.noteOf(session, path, limit))
-    if (note?.token === this.options.note.token) return
-    this.path = undefined
-    this.lost ??= lockLost(this.options.table, 'its node is gone')
-    throw this.lost
+    const untilMs = this.clock.nowMs() + RECONNECT_PATIENCE_MS
+    for (;;) {
+      if (this.path !== undefined && this.session?.isOver) this.onLost()
+      await this.reconnected(signal, untilMs)
+      const {path, session} = this
+      if (path === undefined || !session) throw this.lost ?? lockLost(this.options.table, 'it was given back')
+      try {
+        const note = await this.locks.limited(signal, (limit) => this.locks.noteOf(session, path, limit))
+        if (note?.token === this.options.note.token) return
+      } catch (error) {
+        if (!isMigratorError(error, 'zk.connection_lost') || this.clock.nowMs() > untilMs) throw error
+        continue
+      }
+
+      this.path = undefined
+      this.lost ??= lockLost(this.options.table, 'its node is gone')
+      throw this.lost
+    }
   }
 
   /** The connection was cut: goes on with the same session elsewhere, as long as ZooKeeper keeps it. */
@@ -273,12 +281,12 @@ class HeldLock implements SharedLock {
   }
 
   /** Waits for a connection that is being made anew, not for ever. */
-  private async reconnected(signal: AbortSignal): Promise<void> {
+  private async reconnected(signal: AbortSignal, untilMs: number): Promise<void> {
     const {reconnecting} = this
     if (!reconnecting) return
     const wait = new AbortController()
     const leave = AbortSignal.any([signal, wait.signal])
-    await Promise.race([reconnecting, sleep(this.clock, RECONNECT_PATIENCE_MS, leave)]).finally(() =>
+    await Promise.race([reconnecting, sleep(this.clock, untilMs - this.clock.nowMs(), leave)]).finally(() =>
       wait.abort(new Error('waited long enough')),
     )
     signal.throwIfAborted()
