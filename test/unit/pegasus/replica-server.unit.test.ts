@@ -233,6 +233,12 @@ describe('replica-server', () => {
         'http.status',
       ],
       ['another 404', httpResponse(404, 'app_id=10 not found'), (s) => s.dataVersions(1), 'http.status'],
+      [
+        'the text of a 404 with another status',
+        httpResponse(500, 'no primary for app [appid=1]'),
+        (s) => s.duplicationStates(1),
+        'http.status',
+      ],
       ['a redirect', httpResponse(307, ''), (s) => s.version(), 'http.status'],
       ['an error page', httpResponse(500, `\u001B[2J${'x'.repeat(5000)}`), (s) => s.startTime(), 'http.status'],
       ['no JSON', httpResponse(200, 'oops'), (s) => s.config('x'), 'rpc.malformed'],

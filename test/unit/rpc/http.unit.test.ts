@@ -4,6 +4,7 @@ import type {Duplex} from 'node:stream'
 import {HttpClient} from '../../../src/lib/rpc/http.js'
 import {memoryNetwork} from '../../sandbox/network.js'
 import {VirtualClock} from '../../sandbox/virtual-clock.js'
+import {assertAtRest} from '../../support/at-rest.js'
 import {httpResponse, rawHttp} from '../../support/raw-http.js'
 
 async function bed(accept: (stream: Duplex) => void, maxBodyBytes?: number) {
@@ -40,7 +41,7 @@ describe('HttpClient', () => {
     assert.match(head, new RegExp(`Host: ${address}`))
     await clock.advance(0)
     assert.equal(open, 0)
-    await assert.rejects(clock.run(new Promise(() => {})), /nothing left to happen/)
+    await assertAtRest(clock)
   })
 
   it('follows no redirect', async () => {
