@@ -1,4 +1,5 @@
 import type {Clock} from '../clock.js'
+import type {Files} from '../files.js'
 import type {Transport} from '../rpc/transport.js'
 import type {MetaproxyStore} from '../metaproxy/store.js'
 import type {MigrationEvent, UnstampedEvent} from './events.js'
@@ -18,6 +19,8 @@ export type {MigrationResult, Outcome, PhaseTiming, WriteDenyWindow} from './res
 /** What a migration needs of the world; all of it injected. */
 export interface MigrationWorld {
   clock: Clock
+  /** Default: the machine's disk. */
+  files?: Files
   /** Directory of the journals; made with mode 0700 when absent. */
   journalDirectory: string
   /** Opens metaproxy's store; default: ZooKeeper itself. */

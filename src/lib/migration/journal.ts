@@ -1,10 +1,8 @@
-import {constants, createReadStream} from 'node:fs'
-import {mkdir, open} from 'node:fs/promises'
 import {join} from 'node:path'
-import {createInterface} from 'node:readline'
 
 import type {Clock} from '../clock.js'
 import {messageOf, MigratorError} from '../errors.js'
+import {type AppendFile, diskFiles, type Files} from '../files.js'
 import type {Effect} from './effects.js'
 
 /** Version of the format; a file with a newer one is refused, not guessed at. */
@@ -58,20 +56,29 @@ export class Journal {
     readonly path: string,
     /** What earlier runs wrote, oldest first. */
     readonly past: readonly JournalRecord[],
-    private readonly handle: Awaited<ReturnType<typeof open>>,
+    private readonly file: AppendFile,
     private readonly clock: Clock,
     private readonly run: string,
   ) {}
 
   /** Opens, or makes, the journal of a table and target. @throws MigratorError `journal.*` */
-  static async open(directory: string, table: string, targetCluster: string, clock: Clock, run: string): Promise<Journal> {
+  static async open(
+    directory: string,
+    table: string,
+    targetCluster: string,
+    clock: Clock,
+    run: string,
+    files: Files = diskFiles,
+  ): Promise<Journal> {
     const path = journalPath(directory, table, targetCluster)
     try {
-      await mkdir(directory, {mode: 0o700, recursive: true})
-      const past = await readJournal(path)
-      const handle = await open(path, constants.O_APPEND | constants.O_CREAT | constants.O_RDWR, 0o600)
-      await endTornLine(handle)
-      return new Journal(path, past, handle, clock, run)
+      await files.makeDirectory(directory)
+      const text = (await files.read(path)) ?? ''
+      const past = parseJournal(text, path)
+      const file = await files.openForAppend(path)
+      // After a torn last line the next record must begin on a line of its own.
+      if (text !== '' && !text.endsWith('\n')) await file.append('\n')
+      return new Journal(path, past, file, clock, run)
     } catch (error) {
       if (error instanceof MigratorError) throw error
       throw new MigratorError('journal.unusable', `journal ${path} cannot be used: ${messageOf(error)}`, {
@@ -82,15 +89,14 @@ export class Journal {
   }
 
   async close(): Promise<void> {
-    await this.handle.close()
+    await this.file.close()
   }
 
   /** Appends one record and waits until it is on the disk. */
   async write(record: NewRecord): Promise<void> {
     const full = {at: new Date(this.clock.wallMs()).toISOString(), run: this.run, ...record}
     try {
-      await this.handle.appendFile(`${JSON.stringify(full)}\n`)
-      await this.handle.sync()
+      await this.file.append(`${JSON.stringify(full)}\n`)
     } catch (error) {
       throw new MigratorError('journal.write_failed', `journal ${this.path}: ${messageOf(error)}`, {cause: error})
     }
@@ -102,32 +108,24 @@ export function journalPath(directory: string, table: string, targetCluster: str
   return join(directory, journalFileName(table, targetCluster))
 }
 
-/** After a torn last line the next record must begin on a line of its own. */
-async function endTornLine(handle: Awaited<ReturnType<typeof open>>): Promise<void> {
-  const {size} = await handle.stat()
-  if (size === 0) return
-  const last = Buffer.alloc(1)
-  await handle.read(last, 0, 1, size - 1)
-  if (last[0] !== 0x0a) await handle.appendFile('\n')
+/** Reads a journal; a missing file is an empty one. */
+export async function readJournal(path: string, files: Files = diskFiles): Promise<JournalRecord[]> {
+  return parseJournal((await files.read(path)) ?? '', path)
 }
 
-/** Reads a journal; a line that is torn or is no JSON is left out, a missing file is an empty journal. */
-export async function readJournal(path: string): Promise<JournalRecord[]> {
+/** A line that is torn or is no record is left out. @throws MigratorError `journal.newer` */
+function parseJournal(text: string, path: string): JournalRecord[] {
   const records: JournalRecord[] = []
-  try {
-    for await (const line of createInterface({crlfDelay: Infinity, input: createReadStream(path, 'utf8')})) {
-      const record = parseLine(line)
-      if (record?.kind === 'begin' && record.version > journalVersion) {
-        throw new MigratorError('journal.newer', `journal ${path} was written by a newer version (${record.version})`, {
-          next: 'Update the plugin: pegasus plugins update',
-        })
-      }
-
-      if (record) records.push(record)
+  for (const line of text.split('\n')) {
+    const record = parseLine(line)
+    if (!record) continue
+    if (record.kind === 'begin' && record.version > journalVersion) {
+      throw new MigratorError('journal.newer', `journal ${path} was written by a newer version (${record.version})`, {
+        next: 'Update the plugin: pegasus plugins update',
+      })
     }
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
-    throw error
+
+    records.push(record)
   }
 
   return records

@@ -249,8 +249,8 @@ class Run {
     const target = client.cluster(request.targetMetas)
     const runId = world.random().toString(36).slice(2, 10)
     const where = [world.journalDirectory, request.table, request.targetCluster] as const
-    const journal = dryRun ? undefined : await Journal.open(...where, world.clock, runId)
-    const past = journal?.past ?? (await readJournal(journalPath(...where)))
+    const journal = dryRun ? undefined : await Journal.open(...where, world.clock, runId, world.files)
+    const past = journal?.past ?? (await readJournal(journalPath(...where), world.files))
     const live = new LiveEffects({clock: world.clock, source, store, table: request.table, target})
     const effects: Effects = journal
       ? new JournaledEffects(live, journal, request.table, emit)

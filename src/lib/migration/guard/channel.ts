@@ -1,7 +1,7 @@
-import {mkdir, open, readFile, rename, rm, writeFile} from 'node:fs/promises'
 import {join} from 'node:path'
 
 import {messageOf, MigratorError} from '../../errors.js'
+import {diskFiles, type Files} from '../../files.js'
 import {journalFileName} from '../journal.js'
 
 /** What the driver tells the guard with each beat. */
@@ -31,6 +31,7 @@ export class GuardChannel {
     private readonly directory: string,
     table: string,
     targetCluster: string,
+    private readonly files: Files = diskFiles,
   ) {
     this.base = join(directory, journalFileName(table, targetCluster).replace(/\.jsonl$/, ''))
   }
@@ -45,16 +46,8 @@ export class GuardChannel {
 
   /** Takes the right to decide. @returns whether it was still free, or ours already */
   async claim(who: Claimant): Promise<boolean> {
-    try {
-      const handle = await open(`${this.base}.claim`, 'wx', 0o600)
-      await handle.writeFile(who)
-      await handle.sync()
-      await handle.close()
-      return true
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-      return (await this.claimant()) === who
-    }
+    const mine = await this.files.createExclusively(`${this.base}.claim`, who)
+    return mine || (await this.claimant()) === who
   }
 
   async claimant(): Promise<Claimant | undefined> {
@@ -64,9 +57,9 @@ export class GuardChannel {
 
   /** Removes what an earlier cutover left, before a new one begins. */
   async clear(): Promise<void> {
-    await mkdir(this.directory, {mode: 0o700, recursive: true})
-    await Promise.all(['beat', 'claim', 'guard'].map((name) => rm(`${this.base}.${name}`, {force: true})))
-    await rm(this.planPath, {force: true})
+    await this.files.makeDirectory(this.directory)
+    const paths = [...['beat', 'claim', 'guard'].map((name) => `${this.base}.${name}`), this.planPath]
+    await Promise.all(paths.map((path) => this.files.remove(path)))
   }
 
   async readBeat(): Promise<{count: number; stage: DriverStage} | undefined> {
@@ -83,9 +76,8 @@ export class GuardChannel {
 
   private async read(name: string): Promise<string | undefined> {
     try {
-      return await readFile(`${this.base}.${name}`, 'utf8')
+      return await this.files.read(`${this.base}.${name}`)
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
       throw new MigratorError('guard.channel', `the guard's file ${this.base}.${name}: ${messageOf(error)}`, {cause: error})
     }
   }
@@ -95,10 +87,7 @@ export class GuardChannel {
     return text === undefined ? undefined : (JSON.parse(text) as T)
   }
 
-  /** By rename, so that a reader never sees half of it. */
-  private async replace(name: string, text: string): Promise<void> {
-    const path = `${this.base}.${name}`
-    await writeFile(`${path}.new`, text, {mode: 0o600})
-    await rename(`${path}.new`, path)
+  private replace(name: string, text: string): Promise<void> {
+    return this.files.replace(`${this.base}.${name}`, text)
   }
 }
