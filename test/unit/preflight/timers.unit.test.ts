@@ -144,27 +144,84 @@ describe('preflight: timers and limits', () => {
       when: 'a server does not tell',
     },
     {
-      change() {},
+      change: make24,
       id: 'write-deny-bound',
-      says: /together 94 s, allowed 120 s$/,
+      says: /drain takes 10 s to 22 s.*taking the deny back takes up to 31 s more: together 94 s, allowed 120 s$/,
       severity: 'ok',
       when: 'the bound is above the sum',
+    },
+    {
+      change() {},
+      id: 'write-deny-bound',
+      says: /together 94 s \(36 s once the config sync is shortened\), allowed 120 s$/,
+      severity: 'ok',
+      when: 'it is so even if the config sync is not shortened',
     },
     {
       change(facts) {
         facts.request.maxWriteDenyMs = 60_000
       },
       id: 'write-deny-bound',
-      says: /drain takes 10 s to 22 s.*taking the deny back takes up to 31 s more: together 94 s, allowed 60 s$/,
+      says: /together 36 s, allowed 60 s; without the shortened config sync 94 s$/,
+      severity: 'warning',
+      when: 'it depends on the shortened config sync',
+    },
+    {
+      change(facts) {
+        facts.request.maxWriteDenyMs = 60_000
+        facts.request.fastCutover = 'on'
+      },
+      id: 'write-deny-bound',
+      says: /together 36 s, allowed 60 s$/,
+      severity: 'ok',
+      when: 'the shortened config sync was insisted on',
+    },
+    {
+      change(facts) {
+        facts.request.maxWriteDenyMs = 60_000
+        facts.request.fastCutover = 'off'
+      },
+      id: 'write-deny-bound',
+      says: /together 94 s, allowed 60 s$/,
       severity: 'error',
-      when: 'the bound is below the sum',
+      when: 'the config sync is not to be shortened',
+    },
+    {
+      change(facts) {
+        makeMaster(facts)
+        facts.request.maxWriteDenyMs = 60_000
+        facts.request.fastCutover = 'on'
+      },
+      id: 'write-deny-bound',
+      says: /together 74 s, allowed 60 s$/,
+      severity: 'error',
+      when: 'the config sync cannot be shortened',
+    },
+    {
+      change(facts) {
+        facts.request.maxWriteDenyMs = 30_000
+      },
+      id: 'write-deny-bound',
+      says: /together 36 s, allowed 30 s$/,
+      severity: 'error',
+      when: 'the bound is below every sum',
     },
     {
       change: (facts) => setEverywhere(facts, 'group_check_interval_ms', '100000'),
       id: 'write-deny-bound',
-      says: /drain takes 100 s to 202 s.*together 274 s/,
+      says: /drain takes 100 s to 202 s.*together 216 s, allowed 120 s$/,
       severity: 'error',
       when: 'the group check is that of the stock configuration',
+    },
+    {
+      change(facts) {
+        makeMaster(facts)
+        facts.request.fastCutover = 'on'
+      },
+      id: 'config-sync',
+      says: /--fast-cutover has no effect/,
+      severity: 'warning',
+      when: 'it was to be shortened where it cannot be',
     },
   ])
 })

@@ -27,6 +27,8 @@ const CONFIG_SYNC_MS = 30_000
 const GROUP_CHECK_MS = 10_000
 /** On top of a tick: the probe that sees its effect. */
 const PROBE_MS = 1000
+/** What a fast cutover sets config_sync_interval_ms to. */
+export const LOWERED_SYNC_MS = 1000
 /** Shipping of what the last empty write lets go; measured 0.1..0.3 s, and as long again as the servers are slow. */
 const SHIP_MS = 2000
 /** One ZooKeeper transaction and the metaproxies' answers. */

@@ -1,5 +1,5 @@
 import type {Check, ServerFacts} from '../check.js'
-import {predictWindow} from '../prediction.js'
+import {LOWERED_SYNC_MS, predictWindow, type WindowPrediction} from '../prediction.js'
 import {numberSettingOf, settingOf} from '../settings.js'
 import {confirm, error, figuresOf, named, ok, seconds, skipped, warning} from '../wording.js'
 
@@ -8,7 +8,7 @@ const addressOf = ({address}: ServerFacts) => address
 const configSync: Check = {
   id: 'config-sync',
   needs: ['source.nodes', 'source.configuration'],
-  run({source}) {
+  run({request, source}) {
     const off = source.servers.filter((server) => settingOf(server, 'config_sync_disabled') === 'true')
     if (off.length > 0) {
       return error(
@@ -35,7 +35,13 @@ const configSync: Check = {
       source.generation === 'master'
         ? '/updateConfig says ERR_OK on master and changes nothing'
         : 'it is no flag on 2.4'
-    return ok(`${intervals}; cannot be lowered at run time (${why})`)
+    const evidence = `${intervals}; cannot be lowered at run time (${why})`
+    return request.fastCutover === 'on'
+      ? warning(
+          `${evidence}: --fast-cutover has no effect`,
+          'set it in the configuration files and restart, or do without',
+        )
+      : ok(evidence)
   },
   title: 'how soon envs reach the servers',
 }
@@ -150,13 +156,29 @@ const writeDenyBound: Check = {
   id: 'write-deny-bound',
   needs: ['source.nodes', 'source.configuration'],
   run(facts) {
-    const {parts, sumMs} = predictWindow(facts)
-    const {maxWriteDenyMs} = facts.request
-    const evidence = `${parts.join('; ')}: together ${seconds(sumMs)}, allowed ${seconds(maxWriteDenyMs)}`
-    if (maxWriteDenyMs >= sumMs) return ok(evidence)
-    return error(
-      evidence,
-      `allow at least ${Math.ceil(sumMs / 1000)}s with --max-write-deny, or lower the servers' timers first`,
+    const {fastCutover = 'auto', maxWriteDenyMs} = facts.request
+    const plain = predictWindow(facts)
+    const canLower = facts.source.generation === '2.5' && fastCutover !== 'off'
+    const fast = canLower ? predictWindow(facts, LOWERED_SYNC_MS) : plain
+    const told = ({parts, sumMs}: WindowPrediction) => `${parts.join('; ')}: together ${seconds(sumMs)}`
+    const allowed = `allowed ${seconds(maxWriteDenyMs)}`
+    if (maxWriteDenyMs >= plain.sumMs) {
+      const shorter = fast.sumMs < plain.sumMs ? ` (${seconds(fast.sumMs)} once the config sync is shortened)` : ''
+      return ok(`${told(plain)}${shorter}, ${allowed}`)
+    }
+
+    if (maxWriteDenyMs < fast.sumMs) {
+      return error(
+        `${told(fast)}, ${allowed}`,
+        `allow at least ${Math.ceil(fast.sumMs / 1000)}s with --max-write-deny, or lower the servers' timers first`,
+      )
+    }
+
+    const evidence = `${told(fast)}, ${allowed}`
+    if (fastCutover === 'on') return ok(evidence)
+    return warning(
+      `${evidence}; without the shortened config sync ${seconds(plain.sumMs)}`,
+      'when the config sync cannot be shortened the deny is taken back at the bound: allow more, or insist with --fast-cutover',
     )
   },
   title: 'the allowed write-deny window is long enough',
