@@ -7,8 +7,7 @@ import {type Bed, onBed, smallTable} from '../sandbox/test-bed.js'
 /** From the env's OK until each server's primaries refuse; probes each 50 ms, as measured.md §2. */
 async function spreadMs({client, clock, sandbox}: Bed, value: string | undefined): Promise<number[]> {
   const {source} = sandbox
-  if (value === undefined) await client.deleteEnv(source, 't', DENY_ENV)
-  else await client.setEnv(source, 't', DENY_ENV, value)
+  await (value === undefined ? client.deleteEnv(source, 't', DENY_ENV) : client.setEnv(source, 't', DENY_ENV, value))
   const wanted = value === undefined ? 'OK' : 'ERR_INVALID_STATE'
   const startMs = clock.nowMs()
   const keys = [0, 1, 2, 3].map((partition) => client.keyIn(source, 't', partition))

@@ -2,6 +2,7 @@ import type {Duplex} from 'node:stream'
 
 import {isMigratorError} from '../../src/lib/errors.js'
 import {type Call, serverCalls} from '../../src/lib/rpc/calls.js'
+import type {WireType} from '../../src/lib/rpc/codec.js'
 import {
   decodeArguments,
   decodeRequest,
@@ -22,8 +23,8 @@ export const rpcError = (error: string): {error: string} => ({error})
 export type Handle<Q, S> = (request: Q, message: DecodedRequest) => Promise<Reply<S>> | Reply<S>
 
 interface Registered {
-  call: Call<any, any>
-  handle: Handle<any, any>
+  response: WireType<unknown>
+  run: (message: DecodedRequest) => Promise<Reply<unknown>> | Reply<unknown>
 }
 
 export interface WireServerOptions {
@@ -50,7 +51,8 @@ export class WireServer {
   }
 
   on<Q, S>(call: Call<Q, S>, handle: Handle<Q, S>): void {
-    this.handlers.set(call.name, {call, handle})
+    const run = (message: DecodedRequest) => handle(decodeArguments(call.request, message.args), message)
+    this.handlers.set(call.name, {response: call.response, run})
   }
 
   accept(stream: Duplex): void {
@@ -116,8 +118,7 @@ export class WireServer {
       return
     }
 
-    const request = decodeArguments(registered.call.request, message.args)
-    const running = registered.handle(request, message)
+    const running = registered.run(message)
     // Without waiting where nothing waits: replies leave in the order of their requests.
     const outcome = running instanceof Promise ? await running : running
     if (outcome === 'silence' || !(await this.mayAnswer(stream, fault))) return
@@ -125,7 +126,7 @@ export class WireServer {
       stream,
       'error' in outcome
         ? encodeResponse(name, seqid, outcome.error)
-        : encodeResponse(name, seqid, 'ERR_OK', {type: registered.call.response, value: outcome.value}),
+        : encodeResponse(name, seqid, 'ERR_OK', {type: registered.response, value: outcome.value}),
     )
   }
 

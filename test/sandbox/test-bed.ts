@@ -1,3 +1,7 @@
+import assert from 'node:assert/strict'
+
+import {sleep} from '../../src/lib/clock.js'
+import {DuplicationStatus} from '../../src/lib/rpc/structs/duplication.js'
 import {type Sandbox, type SandboxOptions, startSandbox, VirtualClock} from './index.js'
 import {TestClient} from './test-client.js'
 
@@ -8,10 +12,10 @@ export interface Bed {
   sandbox: Sandbox
 }
 
-/** Runs `test` on a fresh bed, all of it on virtual time. */
+/** Runs `body` on a fresh bed, all of it on virtual time. */
 export function onBed(
   options: Partial<Omit<SandboxOptions, 'clock' | 'listen'>>,
-  test: (bed: Bed) => Promise<void>,
+  body: (bed: Bed) => Promise<void>,
 ): () => Promise<void> {
   return async () => {
     const clock = new VirtualClock()
@@ -19,7 +23,7 @@ export function onBed(
       const sandbox = await startSandbox({clock, listen: 'memory', profile: '2.5', ...options})
       const client = new TestClient(sandbox, clock)
       try {
-        await test({client, clock, sandbox})
+        await body({client, clock, sandbox})
       } finally {
         client.close()
         await sandbox.stop()
@@ -38,3 +42,39 @@ export async function smallTable({sandbox}: Bed, name = 't', rows = 400): Promis
     Array.from({length: rows}, (_, i) => ({hashKey: `row${i}`, value: `value ${i}`})),
   )
 }
+
+/** Writes to every partition of `t` until stopped, some times a second. */
+export function keepWriting({client, clock, sandbox}: Bed): {stop(): Promise<Map<string, string>>} {
+  const acked = new Map<string, string>()
+  let stopped = false
+  const run = async () => {
+    for (let i = 0; !stopped; i++) {
+      const [key, value] = [`live${i % 40}`, `v${i}`]
+      if ((await client.outcome(client.put(sandbox.source, 't', key, value))) === 'OK') acked.set(key, value)
+      await sleep(clock, 100)
+    }
+  }
+
+  const running = run()
+  return {
+    async stop() {
+      stopped = true
+      await running
+      return acked
+    },
+  }
+}
+
+/** Keys whose last acknowledged value the target does not have. */
+export function wrongOnTarget({client, sandbox}: Bed, acked: Map<string, string>): string[] {
+  return [...acked].filter(([key, value]) => client.valueOf(sandbox.target, 't', key) !== value).map(([key]) => key)
+}
+
+/** Waits for the status of the duplication of `t`. @returns the milliseconds that it took */
+export async function untilStatus({client}: Bed, status: DuplicationStatus, limitMs: number): Promise<number> {
+  return client.until(async () => (await client.status('t')) === status, limitMs, DuplicationStatus[status], 100)
+}
+
+/** Asserts that something took the time that was measured. */
+export const within = (value: number, low: number, high: number, what: string) =>
+  assert.ok(value >= low && value <= high, `${what} after ${value} ms, not ${low}..${high}`)

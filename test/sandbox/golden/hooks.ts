@@ -33,14 +33,14 @@ const logged: Hook = async (s) => {
 
 /** What has to be so before the first line of a case; between them the state stays. For both versions. */
 export const RPC_HOOKS: Record<string, Hook> = {
-  'add_duplication.other_table_same_remote': async (s) => {
+  async 'add_duplication.other_table_same_remote'(s) {
     await s.ensureTable('gt_plain')
     await logged(s)
   },
   'add_duplication.remote_name_and_count': (s) => s.ensureTable('gt4'),
   'add_duplication.repeated_in_app': (s) => s.untilStatus('gt4', DS_APP),
   'atomic.not_duplicating.incr': (s) => s.wait(40_000),
-  'cli.perf-counters-by-substr.dup_shipped_ops.replica': async (s) => {
+  async 'cli.perf-counters-by-substr.dup_shipped_ops.replica'(s) {
     await s.write('gt_dup', 'row001')
     await s.write('gt_dup', 'row002')
     await s.write('gt_dup', 'row003')
@@ -51,7 +51,7 @@ export const RPC_HOOKS: Record<string, Hook> = {
   'cli.query-progress.log_started.replica': logged,
   'cli.query-progress.prepare.replica': (s) => s.wait(1),
   // On the real bed another table was in DS_LOG.
-  'cli.replica.query-progress.replica': async (s) => {
+  async 'cli.replica.query-progress.replica'(s) {
     await s.ensureTable('b3')
     s.loadRows('b3')
     await s.untilStatus('b3', DS_LOG)
@@ -64,26 +64,26 @@ export const RPC_HOOKS: Record<string, Hook> = {
   'deny.reconfig_write.put': denied('reconfig*write'),
   'deny.timeout_read.put': denied('timeout*read'),
   'deny.timeout_write.put': denied('timeout*write'),
-  'dup.atomic_idempotent.check_and_set': async (s) => {
+  async 'dup.atomic_idempotent.check_and_set'(s) {
     await s.untilStatus('at_yes', DS_LOG)
     await s.wait(40_000)
   },
   'dup.atomic_idempotent.deny.incr': (s) => s.deny('at_yes', 'reconfig*write'),
-  'dup.check_and_set': async (s) => {
+  async 'dup.check_and_set'(s) {
     await logged(s)
     await s.wait(31_000)
   },
   'dup.check_and_set.after_remove': (s) => s.wait(31_000),
   'dup.deny.reconfig_write.check_and_set': dupDenied('reconfig*write'),
   'dup.deny.timeout_write.check_and_set': dupDenied('timeout*write'),
-  add_duplication: async (s) => {
+  async add_duplication(s) {
     await s.ensureTable('gt_dup')
     s.loadRows('gt_dup')
     // Set by update_app_env.dup_key; the real bed had made the table anew meanwhile.
     s.setEnv('gt_plain', 'duplication.master_cluster', undefined)
     await s.wait(20_000)
   },
-  'get.hit': (s) => {
+  'get.hit'(s) {
     if (!s.hasRow('gt_plain', 'alice', 's1')) s.loadRows('gt_plain')
   },
   'go.create_app': (s) => s.reviveServers(),
@@ -94,11 +94,11 @@ export const RPC_HOOKS: Record<string, Hook> = {
   'list_apps.target_opening': (s) => s.untilStatus('gt4', DS_APP),
   'list_duplication.app': (s) => s.untilStatus('gt_dup', DS_APP),
   'list_duplication.log': (s) => s.untilStatus('gt_dup', DS_LOG),
-  'list_duplication.remote_name': async (s) => {
+  async 'list_duplication.remote_name'(s) {
     await s.untilStatus('gt4', DS_LOG)
     await s.wait(12_000)
   },
-  'list_nodes.one_dead': async (s) => {
+  async 'list_nodes.one_dead'(s) {
     await s.ensureTable('gt4')
     await s.ensureTable('gt7')
     await s.killAServer(22_000)
@@ -109,7 +109,7 @@ export const RPC_HOOKS: Record<string, Hook> = {
   query_config: (s) => s.wait(40_000),
   'query_duplication.log': logged,
   'query_duplication.pause': (s) => s.modify('gt_dup', DS_PAUSE),
-  'query_duplication.removed': (s) => {
+  'query_duplication.removed'(s) {
     if (s.hasDuplication('gt_dup')) s.modify('gt_dup', DS_REMOVED)
   },
 }
@@ -118,21 +118,21 @@ export const RPC_HOOKS: Record<string, Hook> = {
 export const HTTP_HOOKS: Record<string, Hook> = {
   'meta.app.duplication.app': (s) => s.untilStatus('gt_dup', DS_APP),
   'meta.app.duplication.log': (s) => s.untilStatus('gt_dup', DS_LOG),
-  'meta.app.duplication.pause': async (s) => {
+  async 'meta.app.duplication.pause'(s) {
     s.modify('gt_dup', DS_PAUSE)
     await s.wait(11_000)
   },
   'meta.app.duplication.prepare': (s) => s.addDuplication('gt_dup'),
-  'meta.app.duplication.remote_name': async (s) => {
+  async 'meta.app.duplication.remote_name'(s) {
     await s.ensureTable('gt4')
     await s.untilStatus('gt4', DS_LOG)
   },
   // On the real bed somebody had set it (case update_app_env.dup_key).
-  'meta.app_envs': (s) => {
+  'meta.app_envs'(s) {
     if (s.isMaster) s.setEnv('gt_plain', 'duplication.master_cluster', 'x')
   },
   'meta.app.detail.one_dead': (s) => s.ensureTable('gt4'),
-  'meta.nodes.one_dead': async (s) => {
+  async 'meta.nodes.one_dead'(s) {
     await s.ensureTable('gt4')
     await s.ensureTable('gt7')
     await s.killAServer(22_000)
@@ -141,7 +141,7 @@ export const HTTP_HOOKS: Record<string, Hook> = {
   'metrics.dup.prepare': (s) => s.addDuplication('gt_dup'),
   'replica.duplication.log': (s) => s.wait(12_000),
   'replica.duplication.prepare': (s) => s.wait(11_000),
-  'replica.duplication.removed': async (s) => {
+  async 'replica.duplication.removed'(s) {
     s.modify('gt_dup', DS_REMOVED)
     await s.wait(11_000)
   },

@@ -79,7 +79,7 @@ export class Replay {
     const header = Buffer.from(golden.request.subarray(0, 48))
     header.writeUInt32BE(body.length, 16)
     header.writeInt32BE(fitted.pid.appId, 24)
-    header.writeInt32BE((fitted.pid.appId * 7919 + fitted.pid.partitionIndex) | 0, 36)
+    header.writeUInt32BE((fitted.pid.appId * 7919 + fitted.pid.partitionIndex) >>> 0, 36)
     return Buffer.concat([header, body])
   }
 

@@ -1,5 +1,4 @@
-import type {RequestOf, ResponseOf} from '../../../src/lib/rpc/calls.js'
-import type {metaCalls} from '../../../src/lib/rpc/calls.js'
+import type {RequestOf, ResponseOf, metaCalls} from '../../../src/lib/rpc/calls.js'
 import type {ValueOf} from '../../../src/lib/rpc/codec.js'
 import type {Gpid} from '../../../src/lib/rpc/custom-types.js'
 import {

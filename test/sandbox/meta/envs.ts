@@ -1,5 +1,4 @@
-import type {RequestOf, ResponseOf} from '../../../src/lib/rpc/calls.js'
-import type {metaCalls} from '../../../src/lib/rpc/calls.js'
+import type {RequestOf, ResponseOf, metaCalls} from '../../../src/lib/rpc/calls.js'
 import {AppEnvOperation} from '../../../src/lib/rpc/structs/table.js'
 import type {ClusterState} from './state.js'
 

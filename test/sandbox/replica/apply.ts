@@ -1,5 +1,4 @@
-import {type Call, dataCalls} from '../../../src/lib/rpc/calls.js'
-import type {RequestOf} from '../../../src/lib/rpc/calls.js'
+import {type Call, dataCalls, RequestOf} from '../../../src/lib/rpc/calls.js'
 import {decodeArguments} from '../../../src/lib/rpc/frame.js'
 import {CasCheckType, MutateOperation, StorageStatus} from '../../../src/lib/rpc/structs/rrdb.js'
 import {checkHolds, integerOf} from './check.js'

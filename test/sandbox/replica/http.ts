@@ -32,7 +32,8 @@ function duplicationStates(server: ReplicaServer, request: HttpRequest): HttpRep
   const states: Record<string, Record<string, unknown>> = {}
   for (const replica of primaries) {
     for (const duplicator of replica.duplicators.values()) {
-      const ofDuplication = (states[duplicator.dupid] ??= {})
+      states[duplicator.dupid] ??= {}
+      const ofDuplication = states[duplicator.dupid]!
       ofDuplication[gpidText(replica)] = {
         duplicating: duplicator.duplicating,
         fail_mode: DuplicationFailMode[duplicator.failMode],

@@ -31,7 +31,9 @@ export function registerWrites(server: ReplicaServer, wire: WireServer): void {
     idempotent: boolean,
     plan: (replica: Replica, request: Q) => Planned<S>,
   ) => {
-    wire.on(call, (request, message) => serve(server, call, message, {counter, idempotent}, (r) => plan(r, request)))
+    wire.on(call, (request, message) =>
+      serve(server, call.name, message, {counter, idempotent}, (r) => plan(r, request)),
+    )
   }
 
   const now = () => server.world.expireNow()
@@ -124,7 +126,7 @@ function asPut(put: Parameters<typeof apply.applyPut>[1]): {args: Buffer; taskCo
 
 function serve<S>(
   server: ReplicaServer,
-  call: Call<any, S>,
+  name: string,
   message: DecodedRequest,
   {counter, idempotent}: {counter: string; idempotent: boolean},
   plan: (replica: Replica) => Planned<S>,
@@ -132,16 +134,16 @@ function serve<S>(
   const verdict = gateWrite(server, message, idempotent)
   if ('refused' in verdict) return verdict.refused
   const {delayMs, replica} = verdict
-  if (delayMs === 0) return run(call, replica, message, counter, plan)
+  if (delayMs === 0) return run(name, replica, message, counter, plan)
   // Held back by throttling: the deny is looked at again afterwards (protocol.md §4.3 step 2).
   return sleep(server.world.clock, delayMs).then(() => {
     const again = gateWrite(server, message, idempotent)
-    return 'refused' in again ? again.refused : run(call, again.replica, message, counter, plan)
+    return 'refused' in again ? again.refused : run(name, again.replica, message, counter, plan)
   })
 }
 
 function run<S>(
-  call: Call<any, S>,
+  name: string,
   replica: Replica,
   message: DecodedRequest,
   counter: string,
@@ -151,7 +153,7 @@ function run<S>(
   if ('answer' in planned) return reply(planned.answer)
   let done: Reply<S> | undefined
   let finish: ((answer: Reply<S>) => void) | undefined
-  const logged = planned.logged ?? {args: Buffer.from(message.args), taskCode: call.name}
+  const logged = planned.logged ?? {args: Buffer.from(message.args), taskCode: name}
   replica.write({...logged, timestampUs: replica.timestampUs()}, (decree) => {
     const answer = reply(planned.commit(decree))
     countOnAll(replica, counter)
