@@ -3,6 +3,7 @@ import type {Cluster, ClusterInfo, NodeStatusInfo, TableConfiguration} from '../
 import type {CallLimits} from '../../pegasus/env.js'
 import type {DuplicationEntry} from '../../rpc/structs/duplication.js'
 import {type AppInfo, AppStatus} from '../../rpc/structs/table.js'
+import {CONTACT_MS, QUESTION_MS, versionIn} from './ask-servers.js'
 import type {FactName, MetaFacts} from './check.js'
 import {judgedPartOf} from './settings.js'
 
@@ -100,19 +101,18 @@ function noTable(table: string, clusterName: string, named: AppInfo[]): Migrator
   return new MigratorError(NO_TABLE, `cluster ${clusterName} has no table ${table}${past}`)
 }
 
-/** Reads the configuration and version of one meta, leader or not (protocol.md §7.1): each has a file of its own. */
+/** Reads the version and configuration of one meta, leader or not (protocol.md §7.1): each has a file of its own. */
 export async function askMeta(
   cluster: Cluster,
   meta: {address: string; given: boolean},
-  limits: CallLimits,
+  signal: AbortSignal,
 ): Promise<MetaFacts> {
   const server = cluster.server(meta.address)
   const facts: MetaFacts = {...meta, version: ''}
   try {
     // Never by HTTP: on a follower of 2.4 and 2.5 it is dangerous (product.md, lesson 6).
-    const text = await server.command('server-info', [], limits)
-    facts.version = /Pegasus Server (\S+)|"version":\s*"([^"]+)"/.exec(text)?.slice(1).find(Boolean) ?? ''
-    facts.dump = judgedPartOf(await server.configDump(limits))
+    facts.version = versionIn(await server.command('server-info', [], {signal, timeoutMs: CONTACT_MS}))
+    facts.dump = judgedPartOf(await server.configDump({signal, timeoutMs: QUESTION_MS}))
   } catch (error) {
     if (!(error instanceof MigratorError)) throw error
     facts.error = error

@@ -43,48 +43,70 @@ export function serversOf(nodes: NodeStatusInfo[], configuration: TableConfigura
   return [...servers.values()]
 }
 
+/** For the first question to a server by RPC, and by HTTP: one that is dead must not hold the others up. */
+export const CONTACT_MS = 3000
+/** For every other question, once the server has answered: a configuration is 600 KB, and the link may be slow. */
+export const QUESTION_MS = 10_000
+
 /** Asks one server, one question after the other, and writes the answers into its facts. */
 export class ServerInterview {
+  /** When the first sample of the request counters was taken, `Clock.nowMs`. */
+  sampledAtMs: number | undefined
+  private readonly limits: CallLimits
   private readonly silent = new Map<'http' | 'rpc', Error>()
 
   constructor(
     private readonly client: PegasusClient,
     private readonly server: ReplicaServer,
-    private readonly facts: ServerFacts,
-    private readonly limits: CallLimits,
+    readonly facts: ServerFacts,
+    private readonly signal: AbortSignal,
     private readonly about: {appId: number; isMaster: boolean},
-  ) {}
+  ) {
+    this.limits = {signal, timeoutMs: QUESTION_MS}
+  }
 
-  /** Throws only what is no failure of the server. */
+  /** Finds out whether the server answers at all. Throws only what is no failure of the server, as `run` and `sample`. */
+  async contact(): Promise<void> {
+    const {facts, server, signal} = this
+    const limits = {signal, timeoutMs: CONTACT_MS}
+    const byRpc = await this.ask('contact', 'rpc', async () =>
+      versionIn(await server.command('server-info', [], limits)),
+    )
+    const byHttp = await this.ask('version', 'http', () => server.version(limits))
+    facts.version = byHttp?.version ?? byRpc ?? ''
+    const rpc = this.silent.get('rpc')
+    if (rpc && this.silent.has('http')) facts.unreachable = rpc.message
+  }
+
   async run(role: ServerRole): Promise<void> {
     const {facts, limits, server} = this
     const {appId} = this.about
     facts.dump = await this.ask('dump', 'rpc', async () => judgedPartOf(await server.configDump(limits)))
-    if (role === 'target') facts.freeMb = await this.ask('disk', this.figuresBy, () => freeSpaceMb(this.figures))
+    if (role === 'target') {
+      facts.freeMb = await this.ask('disk', this.figuresBy, () => freeSpaceMb(this.figures))
+      return
+    }
+
     if (role === 'source-host') {
+      await this.sample()
       const replicas = await this.ask('replicas', 'rpc', () => server.replicas(limits))
       facts.replicas = replicas?.filter(({pid}) => pid.appId === appId)
-      await this.sample()
       facts.tableMb = await this.ask('disk', this.figuresBy, () => tableSizeMb(this.figures))
       facts.dataVersions = await this.ask('data-version', 'http', () => server.dataVersions(appId, limits))
     }
 
-    facts.version = (await this.ask('version', 'http', () => server.version(limits)))?.version ?? ''
-    if (role !== 'target') {
-      await this.ask('config', 'http', async () => {
-        for (const name of liveFlags) facts.config.set(name, await server.config(name, limits))
-      })
-    }
-
-    const {http, rpc} = Object.fromEntries(this.silent)
-    if (http && rpc) facts.unreachable = rpc.message
+    await this.ask('config', 'http', async () => {
+      for (const name of liveFlags) facts.config.set(name, await server.config(name, limits))
+    })
   }
 
   /** One sample of the requests for the table; nothing after the server fell silent. */
   async sample(): Promise<void> {
     if (this.facts.unreachable !== undefined) return
     const sample = await this.ask('activity', this.figuresBy, () => requestFigures(this.figures))
-    if (sample) this.facts.activity.push(sample)
+    if (!sample) return
+    this.facts.activity.push(sample)
+    this.sampledAtMs ??= this.client.env.clock.nowMs()
   }
 
   private get figures(): FigureSource {
@@ -115,4 +137,10 @@ export class ServerInterview {
       return undefined
     }
   }
+}
+
+/** The version in the text of `server-info`: a sentence on 2.4 and 2.5, JSON on master. */
+export function versionIn(serverInfo: string): string {
+  const [, sentence, json] = /Pegasus Server (\S+)|"version":\s*"([^"]+)"/.exec(serverInfo) ?? []
+  return sentence ?? json ?? ''
 }

@@ -53,7 +53,8 @@ export interface Check {
 export type Generation = '2.4' | '2.5' | 'master'
 
 /** What a replica server is asked. */
-export type ServerQuestion = 'activity' | 'config' | 'data-version' | 'disk' | 'dump' | 'replicas' | 'version'
+export type ServerQuestion =
+  'activity' | 'config' | 'contact' | 'data-version' | 'disk' | 'dump' | 'replicas' | 'version'
 
 /** What a replica server tells of the requests for the table: kind of request → figure, summed over its partitions. */
 export type Activity = Map<string, number>

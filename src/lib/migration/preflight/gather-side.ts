@@ -1,6 +1,5 @@
 import type {PegasusClient} from '../../pegasus/client.js'
 import type {Cluster} from '../../pegasus/cluster.js'
-import type {CallLimits} from '../../pegasus/env.js'
 import type {MigrationRequest} from '../request.js'
 import type {AddressBook} from './addresses.js'
 import {askMeta, askMetas, type MetaAnswers} from './ask-metas.js'
@@ -8,15 +7,17 @@ import {ServerInterview, type ServerRole, serversOf} from './ask-servers.js'
 import {forEachBounded} from './bounded.js'
 import type {Generation, MetaFacts, ServerFacts} from './check.js'
 
-/** For finding a meta leader, ms. */
-const LEADER_MS = 3000
-/** Servers asked at the same time, each one question at a time. */
-export const SERVERS_AT_ONCE = 32
+/** For finding a meta leader, and for each of its answers. */
+const LEADER_MS = 5000
+/** Servers asked at the same time whether they are there; in advance, so that no large answer delays these. */
+const CONTACTS_AT_ONCE = 64
+/** Servers asked at the same time for everything else, each one question at a time. */
+export const SERVERS_AT_ONCE = 16
 
 export interface SideFacts extends Omit<MetaAnswers, 'listsDuplications'> {
   cluster: Cluster
   generation: Generation
-  /** Of the servers that host the source's table, to go on asking them. */
+  /** Of every living server, to go on asking them. */
   interviews: ServerInterview[]
   metas: MetaFacts[]
   /** Every server that the cluster or the table's configuration names. */
@@ -29,32 +30,32 @@ export async function gatherSide(
   client: PegasusClient,
   request: MigrationRequest,
   book: AddressBook,
-  limits: CallLimits,
+  signal: AbortSignal,
 ): Promise<SideFacts> {
   const given = side === 'source' ? request.sourceMetas : request.targetMetas
   const cluster = client.cluster(given)
-  const answers = await askMetas(side, cluster, request.table, {...limits, patienceMs: LEADER_MS, timeoutMs: LEADER_MS})
+  const leaderLimits = {patienceMs: LEADER_MS, signal, timeoutMs: LEADER_MS}
+  const answers = await askMetas(side, cluster, request.table, leaderLimits)
   const servers = serversOf(answers.nodes, answers.configuration)
   const about = {appId: answers.table?.appId ?? 0, isMaster: answers.listsDuplications === true}
-  const interviews: ServerInterview[] = []
+  const interviews = servers
+    .filter(({unreachable}) => unreachable === undefined)
+    .map((facts) => new ServerInterview(client, cluster.server(facts.address), facts, signal, about))
   const [metas] = await Promise.all([
     namedMetas(given, answers.info.metaServers, book).then((named) =>
-      Promise.all(named.map((meta) => askMeta(cluster, meta, limits))),
+      Promise.all(named.map((meta) => askMeta(cluster, meta, signal))),
     ),
-    forEachBounded(
-      servers.filter(({unreachable}) => unreachable === undefined),
-      SERVERS_AT_ONCE,
-      async (facts) => {
-        const interview = new ServerInterview(client, cluster.server(facts.address), facts, limits, about)
-        const role: ServerRole =
-          side === 'target' ? 'target' : facts.replicaOf.length > 0 ? 'source-host' : 'source-other'
-        if (role === 'source-host') interviews.push(interview)
-        await interview.run(role)
-      },
+    forEachBounded(interviews, CONTACTS_AT_ONCE, (interview) => interview.contact()).then(() =>
+      forEachBounded(interviews, SERVERS_AT_ONCE, (interview) => interview.run(roleOf(side, interview.facts))),
     ),
   ])
   const generation = generationOf(answers.listsDuplications, [...metas, ...servers])
   return {...answers, cluster, generation, interviews, metas, servers}
+}
+
+function roleOf(side: 'source' | 'target', {replicaOf}: ServerFacts): ServerRole {
+  if (side === 'target') return 'target'
+  return replicaOf.length > 0 ? 'source-host' : 'source-other'
 }
 
 /** The metas that were given, and those that the cluster names beside them. */

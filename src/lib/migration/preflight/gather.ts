@@ -5,11 +5,10 @@ import {MigratorError} from '../../errors.js'
 import {queryProxy} from '../../metaproxy/proxy.js'
 import type {MetaproxyStore} from '../../metaproxy/store.js'
 import type {PegasusClient} from '../../pegasus/client.js'
-import type {CallLimits} from '../../pegasus/env.js'
 import {type AppInfo, AppStatus} from '../../rpc/structs/table.js'
 import type {MigrationRequest} from '../request.js'
 import {AddressBook, resolveByDns, type ResolveHost, splitAddresses} from './addresses.js'
-import type {ServerInterview} from './ask-servers.js'
+import {CONTACT_MS, type ServerInterview} from './ask-servers.js'
 import {forEachBounded} from './bounded.js'
 import type {PreflightFacts, ProxyFacts} from './check.js'
 import {gatherSide, SERVERS_AT_ONCE, type SideFacts} from './gather-side.js'
@@ -26,16 +25,12 @@ export interface GatherOptions {
   store?: MetaproxyStore
 }
 
-/** What has not answered by then counts as unreachable: preflight ends within 10 s. */
-const GATHER_MS = 8000
-/** For one question to one server. */
-const QUESTION_MS = 2000
 /** Between the two samples of the request counters. */
 const SAMPLES_APART_MS = 3000
 
 /**
- * Reads everything that the checks judge, once, in at most 10 s; changes nothing. Whatever cannot be read is told in
- * `unread`, `failures`, `unreachable` and `error`, and hides nothing else.
+ * Reads everything that the checks judge, once; changes nothing. Whatever cannot be read, or not within
+ * `limits.preflightMs`, is told in `unread`, `failures`, `unreachable` and `error`, and hides nothing else.
  * @throws the signal's reason once it is aborted
  */
 export async function gatherFacts(
@@ -46,19 +41,20 @@ export async function gatherFacts(
   options.signal.throwIfAborted()
   const {clock} = client.env
   const book = new AddressBook(clock, options.resolve ?? resolveByDns)
-  const reason = () => new MigratorError('preflight.deadline', `no answer within the ${GATHER_MS} ms of preflight`)
-  const limit = deadline(clock, GATHER_MS, reason, options.signal)
+  const {preflightMs} = request.limits
+  const reason = () => new MigratorError('preflight.deadline', `no answer within the ${preflightMs} ms of preflight`)
+  const limit = deadline(clock, preflightMs, reason, options.signal)
   // Every question that is under way listens to it; Node would warn of a leak.
   setMaxListeners(0, limit.signal)
-  const limits = {signal: limit.signal, timeoutMs: QUESTION_MS}
+  const {signal} = limit
   try {
     const [source, target, metaproxy, proxies] = await Promise.all([
-      gatherSide('source', client, request, book, limits),
-      gatherSide('target', client, request, book, limits),
-      options.store && readNode(options.store, request.table, limits),
-      Promise.all(request.proxies.map((address) => askProxy(client, address, request.table, limits))),
+      gatherSide('source', client, request, book, signal),
+      gatherSide('target', client, request, book, signal),
+      options.store && readNode(options.store, request.table, signal),
+      Promise.all(request.proxies.map((address) => askProxy(client, address, request.table, signal))),
     ])
-    const samplesApartMs = await sampleAgain(source.interviews, clock, limits)
+    const samplesApartMs = await sampleAgain(source.interviews, clock, signal)
     options.signal.throwIfAborted()
     const facts: PreflightFacts = {
       addresses: new Map(),
@@ -103,10 +99,10 @@ function absentTable(appName: string): AppInfo {
 async function readNode(
   store: MetaproxyStore,
   table: string,
-  limits: CallLimits,
+  signal: AbortSignal,
 ): Promise<PreflightFacts['metaproxy']> {
   try {
-    return {node: await store.read(table, limits.signal), store}
+    return {node: await store.read(table, signal), store}
   } catch (error) {
     if (error instanceof MigratorError) return {error, store}
     throw error
@@ -117,33 +113,31 @@ async function askProxy(
   client: PegasusClient,
   address: string,
   table: string,
-  limits: CallLimits,
+  signal: AbortSignal,
 ): Promise<ProxyFacts> {
   try {
-    return {address, answer: await queryProxy(client.pool, address, table, limits)}
+    return {address, answer: await queryProxy(client.pool, address, table, {signal, timeoutMs: CONTACT_MS})}
   } catch (error) {
     if (error instanceof MigratorError) return {address, error}
     throw error
   }
 }
 
-/** Second look at the request counters; a server that was slow before is asked no more once the time is over. */
-async function sampleAgain(
-  interviews: ServerInterview[],
-  clock: Clock,
-  limits: {signal: AbortSignal},
-): Promise<number> {
+/** Second look at the request counters. @returns how long after the first, ms; 0 when the time was over */
+async function sampleAgain(all: ServerInterview[], clock: Clock, signal: AbortSignal): Promise<number> {
+  const interviews = all.filter(({sampledAtMs}) => sampledAtMs !== undefined)
   if (interviews.length === 0) return 0
-  const startMs = clock.nowMs()
+  const firstMs = Math.max(...interviews.map(({sampledAtMs}) => sampledAtMs!))
   try {
-    await sleep(clock, SAMPLES_APART_MS, limits.signal)
+    await sleep(clock, Math.max(0, firstMs + SAMPLES_APART_MS - clock.nowMs()), signal)
   } catch (error) {
-    if (error instanceof MigratorError) return 0 // the deadline: one sample has to do, and the check says so
+    if (error instanceof MigratorError) return 0 // the limit: one sample has to do, and the check says so
     throw error
   }
 
+  const apartMs = clock.nowMs() - firstMs
   await forEachBounded(interviews, SERVERS_AT_ONCE, (interview) => interview.sample())
-  return clock.nowMs() - startMs
+  return apartMs
 }
 
 /** Every address that some check compares with another. */

@@ -64,9 +64,9 @@ const sourceServers: Check = {
   title: 'every server that hosts the table is alive and can be asked',
 }
 
-/** Why the server cannot be asked; its version stands for HTTP, its replicas and configuration for RPC. */
+/** Why the server cannot be asked; its version stands for HTTP. */
 function troubleOf({failures, unreachable}: ServerFacts): string | undefined {
-  const questions = ['version', 'replicas', 'dump'] as const
+  const questions = ['version', 'contact', 'replicas', 'dump'] as const
   return unreachable ?? questions.map((question) => failures.get(question)?.message).find(Boolean)
 }
 
