@@ -17,9 +17,9 @@ import {TableReader} from '../../src/lib/pegasus/rows.js'
 import {tcpTransport, type Transport} from '../../src/lib/rpc/transport.js'
 import {type Profile, type Sandbox, seededRandom, startSandbox} from '../sandbox/index.js'
 import {LoadClient, type LoadOptions, type LoadVerification} from '../sandbox/load-client.js'
-import {startMetaproxy} from '../sandbox/metaproxy.js'
+import {type SimulatedMetaproxy, startMetaproxy} from '../sandbox/metaproxy.js'
 import {ZooKeeperNodes} from '../sandbox/zookeeper-nodes.js'
-import {startZooKeeper} from '../sandbox/zookeeper.js'
+import {startZooKeeper, type ZooKeeper} from '../sandbox/zookeeper.js'
 
 /** Two clusters, a ZooKeeper and a metaproxy: simulated ones, or real ones that the environment names. */
 export interface Bed {
@@ -39,10 +39,18 @@ export interface Bed {
 export interface BedOptions {
   profile?: Profile | {source: Profile; target: Profile}
   overrides?: Parameters<typeof startSandbox>[0]['overrides']
+  /** ZooKeeper root of metaproxy; default `/pegasus-metaproxy`. */
+  root?: string
   /** How many times faster than real time the simulated servers, and the migration with them, live. */
   scale?: number
   seed?: number
+  /** Replica servers per cluster; default 3. */
+  servers?: number
+  /** One that is shared and outlives the bed; default: one of its own. */
+  zookeeper?: ZooKeeper
 }
+
+export type SandboxBed = Bed & {metaproxy: SimulatedMetaproxy; sandbox: Sandbox}
 
 /** Real clusters, when the environment names them (CONTRIBUTING.md). */
 export function realBed(): Bed | undefined {
@@ -70,22 +78,24 @@ export function realBed(): Bed | undefined {
 }
 
 /** Two simulated clusters, with a real ZooKeeper and a simulated metaproxy. */
-export async function sandboxBed(options: BedOptions = {}): Promise<Bed & {sandbox: Sandbox}> {
+export async function sandboxBed(options: BedOptions = {}): Promise<SandboxBed> {
   const clock = scaledClock(options.scale ?? 10)
   const random = seededRandom(options.seed ?? 1)
-  const root = '/pegasus-metaproxy'
-  const zookeeper = await startZooKeeper()
+  const root = options.root ?? '/pegasus-metaproxy'
+  const zookeeper = options.zookeeper ?? (await startZooKeeper())
   const sandbox = await startSandbox({
     clock,
     listen: 'tcp',
     ...(options.overrides ? {overrides: options.overrides} : {}),
     profile: options.profile ?? '2.5',
     random,
+    ...(options.servers === undefined ? {} : {servers: options.servers}),
   })
   const proxy = await startMetaproxy({clock, random, root, zookeeper: zookeeper.address})
   const client = new PegasusClient({clock, random, transport: sandbox.transport})
   return {
     clock,
+    metaproxy: proxy,
     proxy: proxy.address,
     root,
     sandbox,
@@ -94,7 +104,7 @@ export async function sandboxBed(options: BedOptions = {}): Promise<Bed & {sandb
       await client.close()
       await proxy.stop()
       await sandbox.stop()
-      await zookeeper.stop()
+      if (!options.zookeeper) await zookeeper.stop()
     },
     target: client.cluster(sandbox.target.metas),
     targetCluster: sandbox.target.name,
@@ -144,6 +154,8 @@ export interface Moved {
 }
 
 export interface MoveOptions {
+  /** What the operator answers after the drain, without a node; default `abort`. */
+  askMoved?(): 'abort' | 'moved'
   confirm?: boolean
   dryRun?: boolean
   journalDirectory?: string
@@ -178,7 +190,7 @@ export async function move(bed: Bed, table: string, options: MoveOptions = {}): 
       },
       {clock: bed.clock, journalDirectory, random: Math.random, transport: bed.transport},
       {
-        askMoved: async () => 'abort',
+        askMoved: async () => options.askMoved?.() ?? 'abort',
         confirm: async () => options.confirm ?? true,
         emit(event) {
           events.push(event)

@@ -9,7 +9,10 @@ const DENY_ENV = 'replica.deny_client_request'
 async function assertFinished(bed: Bed, table: string): Promise<void> {
   const [source, target] = await Promise.all([bed.source.table(table), bed.target.table(table)])
   assert.equal(source?.envs.get(DENY_ENV), 'reconfig*all', 'the source refuses everyone')
-  assert.deepEqual([...target!.envs.keys()].filter((key) => key === DENY_ENV || key.startsWith('duplication.')), [])
+  assert.deepEqual(
+    [...target!.envs.keys()].filter((key) => key === DENY_ENV || key.startsWith('duplication.')),
+    [],
+  )
   assert.deepEqual(await bed.source.duplications(table), [])
   for (const {address, alive} of await bed.source.nodes()) {
     if (!alive) continue

@@ -132,7 +132,15 @@ describe('guard', function () {
       if (record.kind === 'guard') return record.state
       return record.kind === 'before' || record.kind === 'after' ? `${record.kind} ${record.effect.kind}` : record.kind
     })
-    const expected = ['watching', 'acting', 'before take-commit-away', 'after take-commit-away', 'before lift-deny', 'after lift-deny', 'lifted']
+    const expected = [
+      'watching',
+      'acting',
+      'before take-commit-away',
+      'after take-commit-away',
+      'before lift-deny',
+      'after lift-deny',
+      'lifted',
+    ]
     assert.deepEqual(told, expected)
     assert.equal(await channel.claimant(), 'guard')
   })
@@ -163,9 +171,14 @@ describe('guard', function () {
 
   it('tells the driver that wakes up too late', async () => {
     await channel.clear()
-    const handle = await startGuard(channel, bed.clock, () => {}, async () => {
-      await channel.tell({pid: process.pid, sinceMs: 0, state: 'watching', text: ''})
-    })
+    const handle = await startGuard(
+      channel,
+      bed.clock,
+      () => {},
+      async () => {
+        await channel.tell({pid: process.pid, sinceMs: 0, state: 'watching', text: ''})
+      },
+    )
     await handle.assertMine()
     assert.equal(await channel.claim('guard'), true)
     await assert.rejects(handle.assertMine(), (error) => isMigratorError(error, 'guard.acted'))
@@ -176,13 +189,23 @@ describe('guard', function () {
   it('says within its limit that no guard began to watch', async () => {
     await channel.clear()
     await assert.rejects(
-      startGuard(channel, bed.clock, () => {}, async () => {}),
+      startGuard(
+        channel,
+        bed.clock,
+        () => {},
+        async () => {},
+      ),
       (error) => isMigratorError(error, 'guard.not_started'),
     )
   })
 
   it('hands its data over in a file that only the owner can read, and that is gone afterwards', async () => {
-    const plan = {dupid: 7, journalDirectory: directory, request: requestOf(bed), timers: {configSyncMs: 1, groupCheckMs: 2}}
+    const plan = {
+      dupid: 7,
+      journalDirectory: directory,
+      request: requestOf(bed),
+      timers: {configSyncMs: 1, groupCheckMs: 2},
+    }
     await writePlan(channel.planPath, plan)
     assert.equal((await stat(channel.planPath)).mode & 0o777, 0o600)
     assert.deepEqual(await takePlan(channel.planPath), plan)

@@ -124,7 +124,10 @@ export class LiveEffects implements Effects {
     const limits = {patienceMs: LEADER_PATIENCE_MS, signal}
     let lost: unknown
     try {
-      const {dupid} = await source.addDuplication({checkpoint: true, remoteCluster: effect.remoteCluster, table}, limits)
+      const {dupid} = await source.addDuplication(
+        {checkpoint: true, remoteCluster: effect.remoteCluster, table},
+        limits,
+      )
       if (dupid > 0) return dupid
     } catch (error) {
       if (!isMigratorError(error) || error.code === 'meta.error') throw error
@@ -139,7 +142,9 @@ export class LiveEffects implements Effects {
     throw new MigratorError(
       'duplicate.exists',
       `the source's meta answered ERR_OK with dupid 0: a duplication of ${table} to ${effect.remoteCluster} exists already${entry ? ` (dupid ${entry.dupid}, ${DuplicationStatus[entry.status]})` : ''}`,
-      {next: 'Find out whose it is: pegasus table:migrate with --accept foreign-duplication adopts it after a full verify.'},
+      {
+        next: 'Find out whose it is: pegasus table:migrate with --accept foreign-duplication adopts it after a full verify.',
+      },
     )
   }
 
@@ -182,10 +187,14 @@ export class LiveEffects implements Effects {
     const found = await target.table(table, limits)
     if (!found) return
     if (found.appId !== effect.appId) {
-      throw new MigratorError('drop.other_table', `the target's ${table} has table id ${found.appId}, not ${effect.appId}: somebody made a new one`, {
-        facts: {expected: effect.appId, found: found.appId},
-        next: 'Find out who did; nothing was dropped.',
-      })
+      throw new MigratorError(
+        'drop.other_table',
+        `the target's ${table} has table id ${found.appId}, not ${effect.appId}: somebody made a new one`,
+        {
+          facts: {expected: effect.appId, found: found.appId},
+          next: 'Find out who did; nothing was dropped.',
+        },
+      )
     }
 
     await target.dropTable(table, {reserveSeconds: effect.reserveSeconds}, limits)

@@ -119,7 +119,11 @@ export async function waitForShortSync(context: MigrationContext, report: (progr
     state.timers = {...timersOf(state), configSyncMs: LOWERED_MS}
   } catch (error) {
     if (!mayPass(error) && !(error instanceof Error && 'code' in error && error.code === 'wait.limit')) throw error
-    context.emit({code: 'fast-cutover.off', message: `the cutover will be slower: ${messageOf(error)}`, type: 'warning'})
+    context.emit({
+      code: 'fast-cutover.off',
+      message: `the cutover will be slower: ${messageOf(error)}`,
+      type: 'warning',
+    })
   }
 }
 

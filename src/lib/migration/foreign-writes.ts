@@ -4,7 +4,15 @@ import {factsOf, type MigrationContext} from './context.js'
 import {byServer, readPrimaries} from './proof/primaries.js'
 
 /** Counters of client writes; what arrives by duplication is counted apart (`duplicate_qps`) and not in these. */
-const WRITE_COUNTERS = ['put_qps', 'multi_put_qps', 'remove_qps', 'multi_remove_qps', 'incr_qps', 'check_and_set_qps', 'check_and_mutate_qps']
+const WRITE_COUNTERS = new Set([
+  'put_qps',
+  'multi_put_qps',
+  'remove_qps',
+  'multi_remove_qps',
+  'incr_qps',
+  'check_and_set_qps',
+  'check_and_mutate_qps',
+])
 
 /**
  * Refuses to go on while somebody writes to the target's copy: nothing on the servers can forbid it (I3), and a
@@ -36,7 +44,7 @@ async function counterRates(context: MigrationContext): Promise<Map<string, numb
       const counters = await target.server(address).counters(`_qps@${configuration.appId}.`, {signal})
       for (const [name, value] of counters) {
         const match = /\*(\w+)@(\d+)\.(\d+)$/.exec(name)
-        if (match && Number(match[2]) === configuration.appId && WRITE_COUNTERS.includes(match[1]!) && value > 0) {
+        if (match && Number(match[2]) === configuration.appId && WRITE_COUNTERS.has(match[1]!) && value > 0) {
           rates.set(`${match[1]} of partition ${match[3]}`, value)
         }
       }
@@ -45,7 +53,15 @@ async function counterRates(context: MigrationContext): Promise<Map<string, numb
   return rates
 }
 
-const MASTER_METRICS = ['put_requests', 'multi_put_requests', 'remove_requests', 'multi_remove_requests', 'incr_requests', 'check_and_set_requests', 'check_and_mutate_requests']
+const MASTER_METRICS = [
+  'put_requests',
+  'multi_put_requests',
+  'remove_requests',
+  'multi_remove_requests',
+  'incr_requests',
+  'check_and_set_requests',
+  'check_and_mutate_requests',
+]
 const MASTER_SAMPLE_MS = 1000
 
 /** master counts requests from the start: only growth between two looks is somebody writing now. */

@@ -32,7 +32,8 @@ export async function waitUntilForgotten(options: ForgetOptions): Promise<void> 
     intervalMs: POLL_MS,
     limitMs,
     observe: () => whoKnows(options),
-    onProgress: (left) => report({text: left.length === 0 ? 'every server has forgotten it' : `${shortList(left)} still know it`}),
+    onProgress: (left) =>
+      report({text: left.length === 0 ? 'every server has forgotten it' : `${shortList(left)} still know it`}),
     signal,
     stage: `removal of duplication ${options.dupid}`,
   })
@@ -47,7 +48,8 @@ export async function whoKnows({
   table,
 }: Pick<ForgetOptions, 'appId' | 'cluster' | 'dupid' | 'signal' | 'table'>): Promise<string[]> {
   const entries = await cluster.duplications(table, {signal})
-  if (entries.some((entry) => entry.dupid === dupid && entry.status !== DuplicationStatus.DS_REMOVED)) return ['the meta']
+  if (entries.some((entry) => entry.dupid === dupid && entry.status !== DuplicationStatus.DS_REMOVED))
+    return ['the meta']
   const nodes = await cluster.nodes({signal})
   const knowing = await Promise.all(
     nodes

@@ -218,5 +218,6 @@ function applyDone(effect: Effect, hints: JournalHints, settings: Map<string, Ef
   const first = settings.get(key)
   // Put back to what it was: nothing is left to do for it.
   if (first && 'before' in first && 'value' in effect && first.before === effect.value) settings.delete(key)
-  if (first?.kind === 'set-meta-level' && effect.kind === 'set-meta-level' && first.before === effect.level) settings.delete(key)
+  if (first?.kind === 'set-meta-level' && effect.kind === 'set-meta-level' && first.before === effect.level)
+    settings.delete(key)
 }

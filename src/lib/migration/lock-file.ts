@@ -83,7 +83,8 @@ export class LockFile {
   /** @throws MigratorError `lock.lost` when the file is gone or somebody else's */
   async check(): Promise<void> {
     const holder = await readNote(this.path)
-    if (holder?.token !== this.note.token) throw lockLost(this.table, `${this.path} is ${holder ? "somebody else's" : 'gone'}`)
+    if (holder?.token !== this.note.token)
+      throw lockLost(this.table, `${this.path} is ${holder ? "somebody else's" : 'gone'}`)
   }
 
   /** Like `check`, and takes it again when nobody else has it. @throws MigratorError `lock.held`, `lock.unusable` */
@@ -138,7 +139,10 @@ async function enter(guard: string, clock: Clock): Promise<boolean> {
   }
 
   await sleep(clock, TAKEOVER_POLL_MS)
-  const ageMs = await stat(guard).then(({mtimeMs}) => clock.wallMs() - mtimeMs, () => 0)
+  const ageMs = await stat(guard).then(
+    ({mtimeMs}) => clock.wallMs() - mtimeMs,
+    () => 0,
+  )
   // Its maker died in the middle of a takeover, which takes milliseconds.
   if (ageMs > TAKEOVER_LIMIT_MS) await rm(guard, {force: true})
   return false

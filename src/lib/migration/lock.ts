@@ -70,7 +70,11 @@ export async function acquireLock(request: LockRequest, signal: AbortSignal): Pr
   }
 }
 
-async function acquireShared(request: LockRequest, note: LockNote, signal: AbortSignal): Promise<SharedLock | undefined> {
+async function acquireShared(
+  request: LockRequest,
+  note: LockNote,
+  signal: AbortSignal,
+): Promise<SharedLock | undefined> {
   const {emit, table} = request
   const locks = locksOf(request)
   if (!locks) return undefined
@@ -159,7 +163,11 @@ class BothLocks implements MigrationLock {
     } catch (error) {
       signal.throwIfAborted()
       if (!mayPass(error)) throw error
-      this.emit({code: 'lock.unknown', message: `whether the lock is still ours cannot be told: ${error.message}`, type: 'warning'})
+      this.emit({
+        code: 'lock.unknown',
+        message: `whether the lock is still ours cannot be told: ${error.message}`,
+        type: 'warning',
+      })
     } finally {
       limit.dispose()
     }
@@ -170,7 +178,11 @@ class BothLocks implements MigrationLock {
       try {
         await part?.release()
       } catch (error) {
-        this.emit({code: 'lock.left', message: `the lock could not be given back: ${messageOf(error)}`, type: 'warning'})
+        this.emit({
+          code: 'lock.left',
+          message: `the lock could not be given back: ${messageOf(error)}`,
+          type: 'warning',
+        })
       }
     }
   }

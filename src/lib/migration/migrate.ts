@@ -81,8 +81,12 @@ class Run {
   private async rehearse(context: MigrationContext): Promise<MigrationResult> {
     const outcome = await runPhases(context, phases)
     this.builder.addTimings(outcome.timings)
-    this.builder.effects = (context.effects as RecordingEffects).recorded.map((e) => describeEffect(e, this.request.table))
-    return outcome.error === undefined ? this.builder.finish(context, 'dry-run') : this.builder.failed(outcome.error, 'refused', context)
+    this.builder.effects = (context.effects as RecordingEffects).recorded.map((e) =>
+      describeEffect(e, this.request.table),
+    )
+    return outcome.error === undefined
+      ? this.builder.finish(context, 'dry-run')
+      : this.builder.failed(outcome.error, 'refused', context)
   }
 
   private async perform(context: MigrationContext): Promise<MigrationResult> {
@@ -92,7 +96,8 @@ class Run {
     if (checked.error !== undefined) return this.builder.failed(checked.error, 'refused', context)
     if (!(await this.confirmed(context))) return this.builder.finish(context, 'refused')
 
-    const {denyMode, maxWriteDenyMs, metaproxy, proxies, table, targetCluster, targetMetas, thresholdMutations} = this.request
+    const {denyMode, maxWriteDenyMs, metaproxy, proxies, table, targetCluster, targetMetas, thresholdMutations} =
+      this.request
     await context.journal!.write({
       denyMode,
       kind: 'begin',
@@ -108,12 +113,19 @@ class Run {
     const position = locate(context)
     // A deny that an earlier run left behind is taken back first: whoever waits for writes waits no longer.
     if (position === 'denied') {
-      const undone = await undo(context, {reason: 'an earlier run left the table write-denied', signal: this.forward.signal})
-      if (undone.state === 'denied') return this.end(context, 'write-denied', new MigratorError('undo.failed', undone.reason))
+      const undone = await undo(context, {
+        reason: 'an earlier run left the table write-denied',
+        signal: this.forward.signal,
+      })
+      if (undone.state === 'denied')
+        return this.end(context, 'write-denied', new MigratorError('undo.failed', undone.reason))
     }
 
     if (position !== 'committed') {
-      const prepared = await runPhases(context, rest.filter(({id}) => !cutover.has(id) && id !== 'finish'))
+      const prepared = await runPhases(
+        context,
+        rest.filter(({id}) => !cutover.has(id) && id !== 'finish'),
+      )
       this.builder.addTimings(prepared.timings)
       if (prepared.error !== undefined) return this.stop(context, prepared)
       const stopped = await this.cutOverWithRetries(context)
@@ -134,7 +146,10 @@ class Run {
   private async cutOverWithRetries(context: MigrationContext): Promise<MigrationResult | undefined> {
     const attempts = this.request.cutoverAttempts ?? DEFAULT_CUTOVER_ATTEMPTS
     for (let attempt = 1; ; attempt++) {
-      const cut = await this.cutOver(context, phases.filter(({id}) => cutover.has(id)))
+      const cut = await this.cutOver(
+        context,
+        phases.filter(({id}) => cutover.has(id)),
+      )
       this.builder.addTimings(cut.timings)
       if (cut.error === undefined) {
         await this.dismissGuard()
@@ -152,7 +167,10 @@ class Run {
       })
       context.state.earlierWindows.push(context.state.window)
       context.state.window = {}
-      const caughtUp = await runPhases(context, phases.filter(({id}) => id === 'catch-up'))
+      const caughtUp = await runPhases(
+        context,
+        phases.filter(({id}) => id === 'catch-up'),
+      )
       this.builder.addTimings(caughtUp.timings)
       if (caughtUp.error !== undefined) return this.stop(context, caughtUp)
     }
@@ -196,7 +214,8 @@ class Run {
     // While writes may be denied the guard stays: it goes on trying when this run has ended.
     if (undone.state !== 'denied') await this.dismissGuard()
     if (undone.state === 'switched') return this.end(context, 'switched-unfinished', error)
-    if (undone.state === 'denied') return this.end(context, 'write-denied', new MigratorError('undo.failed', undone.reason, {cause: error}))
+    if (undone.state === 'denied')
+      return this.end(context, 'write-denied', new MigratorError('undo.failed', undone.reason, {cause: error}))
     await restoreSyncInterval(context, this.forward.signal)
     if (isMigratorError(error, 'duplicate.primary_moved')) await this.dropTainted(context)
     return this.end(context, 'stopped', error)
@@ -209,7 +228,11 @@ class Run {
     await undo(context, {reason: '', signal: this.forward.signal})
   }
 
-  private async end(context: MigrationContext, outcome: MigrationResult['outcome'], error?: unknown): Promise<MigrationResult> {
+  private async end(
+    context: MigrationContext,
+    outcome: MigrationResult['outcome'],
+    error?: unknown,
+  ): Promise<MigrationResult> {
     await context.journal?.write({kind: 'end', outcome})
     this.builder.effects = context.effects instanceof JournaledEffects ? context.effects.done : []
     return error === undefined ? this.builder.finish(context, outcome) : this.builder.failed(error, outcome, context)
@@ -275,4 +298,3 @@ class Run {
     }
   }
 }
-

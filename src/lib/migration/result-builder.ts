@@ -64,7 +64,11 @@ export class ResultBuilder {
   }
 }
 
-function nextOf(request: MigrationRequest, outcome: Outcome, context: MigrationContext | undefined): string | undefined {
+function nextOf(
+  request: MigrationRequest,
+  outcome: Outcome,
+  context: MigrationContext | undefined,
+): string | undefined {
   switch (outcome) {
     case 'handed-over': {
       return `Move the applications to ${request.targetCluster} now; the source refuses everyone.`

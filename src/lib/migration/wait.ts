@@ -5,7 +5,13 @@ import {isMigratorError, messageOf, MigratorError} from '../errors.js'
 const passingPrefixes = ['http.', 'meta.', 'observe.', 'rpc.', 'server.', 'zk.']
 
 /** What a meta answers when waiting does not help: the table is gone, the call is not allowed. */
-const lasting = new Set(['ERR_ACL_DENY', 'ERR_APP_DROPPED', 'ERR_APP_NOT_EXIST', 'ERR_INVALID_PARAMETERS', 'ERR_OBJECT_NOT_FOUND'])
+const lasting = new Set([
+  'ERR_ACL_DENY',
+  'ERR_APP_DROPPED',
+  'ERR_APP_NOT_EXIST',
+  'ERR_INVALID_PARAMETERS',
+  'ERR_OBJECT_NOT_FOUND',
+])
 
 /** Whether `error` may be gone at the next look. */
 export function mayPass(error: unknown): error is MigratorError {
@@ -77,7 +83,11 @@ export async function waitUntil<T>(options: WaitOptions<T>): Promise<T> {
   }
 }
 
-function limitError<T>(options: WaitOptions<T>, seen: T | undefined, trouble: MigratorError | undefined): MigratorError {
+function limitError<T>(
+  options: WaitOptions<T>,
+  seen: T | undefined,
+  trouble: MigratorError | undefined,
+): MigratorError {
   const last = seen === undefined ? 'nothing could be read' : options.describe(seen)
   const because = trouble ? `; the last look failed: ${messageOf(trouble)}` : ''
   return new MigratorError(

@@ -109,8 +109,11 @@ describe('hintsOf', () => {
     assert.deepEqual(hintsOf(changed).settings, [batch])
     const back = {...batch, before: '0', value: '4096'}
     assert.deepEqual(
-      hintsOf([...changed, {at, effect: back, kind: 'before', run: 's'}, {at, effect: back, kind: 'after', outcome: 'done', run: 's'}])
-        .settings,
+      hintsOf([
+        ...changed,
+        {at, effect: back, kind: 'before', run: 's'},
+        {at, effect: back, kind: 'after', outcome: 'done', run: 's'},
+      ]).settings,
       [],
     )
   })

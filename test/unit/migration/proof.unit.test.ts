@@ -3,7 +3,12 @@ import assert from 'node:assert/strict'
 import {isMigratorError} from '../../../src/lib/errors.js'
 import {allowedEmptyWrites, type Fence, grownFences} from '../../../src/lib/migration/proof/fence.js'
 import {movedPrimaries, ownPrimaries} from '../../../src/lib/migration/proof/primaries.js'
-import {notShipping, pendingMutations, type PartitionShipping, type ShippingView} from '../../../src/lib/migration/proof/shipping.js'
+import {
+  notShipping,
+  pendingMutations,
+  type PartitionShipping,
+  type ShippingView,
+} from '../../../src/lib/migration/proof/shipping.js'
 import {PartitionStatus} from '../../../src/lib/rpc/structs/replica.js'
 
 const at = (partitionIndex: number, ballot = 3, server = '127.0.0.1:34801') => ({ballot, partitionIndex, server})
@@ -20,9 +25,18 @@ describe('fences', () => {
 
   it('grow where more was committed than empty writes can explain', () => {
     const before = fences(fence(0, 10), fence(1, 10))
-    assert.deepEqual(grownFences(before, fences(fence(0, 11), fence(1, 11)), () => 1), [])
-    assert.deepEqual(grownFences(before, fences(fence(0, 11), fence(1, 12)), () => 1), [fence(1, 12)])
-    assert.deepEqual(grownFences(before, fences(fence(0, 11), fence(1, 10)), (partition) => partition), [fence(0, 11)])
+    assert.deepEqual(
+      grownFences(before, fences(fence(0, 11), fence(1, 11)), () => 1),
+      [],
+    )
+    assert.deepEqual(
+      grownFences(before, fences(fence(0, 11), fence(1, 12)), () => 1),
+      [fence(1, 12)],
+    )
+    assert.deepEqual(
+      grownFences(before, fences(fence(0, 11), fence(1, 10)), (partition) => partition),
+      [fence(0, 11)],
+    )
   })
 })
 
@@ -52,7 +66,10 @@ describe('primaries', () => {
       [],
     ]
     for (const replicas of disagreeing) {
-      assert.throws(() => ownPrimaries(replicas, 2, [at(0)]), (error) => isMigratorError(error, 'observe.primary_moving'))
+      assert.throws(
+        () => ownPrimaries(replicas, 2, [at(0)]),
+        (error) => isMigratorError(error, 'observe.primary_moving'),
+      )
     }
   })
 })
@@ -87,7 +104,10 @@ describe('shipping', () => {
   it('is not there while a partition is silent, waits, may skip, or ships for somebody else too', () => {
     assert.equal(notShipping(view(shipping(0), shipping(1))), undefined)
     assert.match(notShipping({...view(shipping(0)), unreported: [1, 2]})!, /partitions 1, 2 do not report/)
-    assert.match(notShipping(view(shipping(0), shipping(1, {duplicating: false})))!, /partitions 1 do not ship yet \(servers 127/)
+    assert.match(
+      notShipping(view(shipping(0), shipping(1, {duplicating: false})))!,
+      /partitions 1 do not ship yet \(servers 127/,
+    )
     assert.match(notShipping(view(shipping(0, {failMode: 'FAIL_SKIP'})))!, /FAIL_SKIP/)
     assert.match(notShipping({...view(shipping(0)), otherDupids: [9]})!, /other duplications .* 9/)
   })

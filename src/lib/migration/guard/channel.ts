@@ -78,7 +78,9 @@ export class GuardChannel {
     try {
       return await this.files.read(`${this.base}.${name}`)
     } catch (error) {
-      throw new MigratorError('guard.channel', `the guard's file ${this.base}.${name}: ${messageOf(error)}`, {cause: error})
+      throw new MigratorError('guard.channel', `the guard's file ${this.base}.${name}: ${messageOf(error)}`, {
+        cause: error,
+      })
     }
   }
 

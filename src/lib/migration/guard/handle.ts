@@ -56,9 +56,13 @@ async function sendEarlierAway(channel: GuardChannel, clock: Clock): Promise<voi
   const startMs = clock.nowMs()
   while ((await channel.readStatus())?.state !== 'gone' && processLives(earlier.pid)) {
     if (clock.nowMs() - startMs > READY_LIMIT_MS) {
-      throw new MigratorError('guard.busy', `the guard of an earlier run (process ${earlier.pid}) is still at work: ${earlier.text}`, {
-        next: 'Wait until it has taken the write-deny back: pegasus table:migrate-status shows it. Then run the same command again.',
-      })
+      throw new MigratorError(
+        'guard.busy',
+        `the guard of an earlier run (process ${earlier.pid}) is still at work: ${earlier.text}`,
+        {
+          next: 'Wait until it has taken the write-deny back: pegasus table:migrate-status shows it. Then run the same command again.',
+        },
+      )
     }
 
     await sleep(clock, READY_POLL_MS)
@@ -91,7 +95,11 @@ class Beater {
     try {
       await this.channel.beat(++this.count, 'armed')
     } catch (error) {
-      this.emit({code: 'guard.beat_failed', message: `the guard cannot hear this run: ${messageOf(error)}`, type: 'warning'})
+      this.emit({
+        code: 'guard.beat_failed',
+        message: `the guard cannot hear this run: ${messageOf(error)}`,
+        type: 'warning',
+      })
     }
 
     if (!this.stopped) this.timer = this.clock.setTimer(BEAT_MS, () => void this.beat())

@@ -19,7 +19,13 @@ const clock = systemClock
 const client = new PegasusClient({clock, random: Math.random, transport: tcpTransport})
 const store = request.metaproxy && openZooKeeper(request.metaproxy, clock)
 const channel = new GuardChannel(plan.journalDirectory, request.table, request.targetCluster)
-const journal = await Journal.open(plan.journalDirectory, request.table, request.targetCluster, clock, `guard-${process.pid}`)
+const journal = await Journal.open(
+  plan.journalDirectory,
+  request.table,
+  request.targetCluster,
+  clock,
+  `guard-${process.pid}`,
+)
 // The operator's Ctrl-C reaches the whole process group on some terminals: it is meant for the driver.
 for (const name of ['SIGHUP', 'SIGINT'] as const) process.on(name, () => {})
 const controller = new AbortController()

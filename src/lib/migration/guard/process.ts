@@ -15,7 +15,10 @@ export async function startGuardProcess(plan: GuardPlan, emit: (event: Unstamped
     const own = fileURLToPath(import.meta.url)
     const main = own.replace(/process\.(js|ts)$/, 'main.$1')
     // `execArgv` carries what lets this very process read TypeScript, when it does.
-    const child = spawn(process.execPath, [...process.execArgv, main, channel.planPath], {detached: true, stdio: 'ignore'})
+    const child = spawn(process.execPath, [...process.execArgv, main, channel.planPath], {
+      detached: true,
+      stdio: 'ignore',
+    })
     child.on('error', (error) => emit({code: 'guard.not_started', message: error.message, type: 'warning'}))
     child.unref()
   })

@@ -58,7 +58,10 @@ async function wait(context: MigrationContext, report: (progress: Progress) => v
     onProgress(view) {
       const lagMutations = pendingMutations(view, generation)
       const nowMs = clock.nowMs()
-      const eta = rate && rate.pending > lagMutations ? ((lagMutations - request.thresholdMutations) * (nowMs - rate.atMs)) / (rate.pending - lagMutations) : undefined
+      const eta =
+        rate && rate.pending > lagMutations
+          ? ((lagMutations - request.thresholdMutations) * (nowMs - rate.atMs)) / (rate.pending - lagMutations)
+          : undefined
       rate ??= {atMs: nowMs, pending: lagMutations}
       const shipping = [...view.partitions.values()].filter(({duplicating}) => duplicating).length
       const worst = worstPartition(view)
@@ -82,11 +85,14 @@ async function wait(context: MigrationContext, report: (progress: Progress) => v
       },
       limitMs: request.limits.stallMs,
       async onStall(view, stalledForMs) {
-        if (view && pendingMutations(view, generation) <= request.thresholdMutations && notShipping(view) === undefined) return
+        if (view && pendingMutations(view, generation) <= request.thresholdMutations && notShipping(view) === undefined)
+          return
         throw new MigratorError(
           'catch-up.stalled',
           `${request.table}: the lag did not fall for ${Math.round(stalledForMs / 1000)} s; ${view ? `${pendingMutations(view, generation)} mutations pending, ${worstPartition(view)}` : 'nothing could be read'}. ${await explainTarget(context)}`,
-          {next: 'Mend the target, or raise --threshold; the duplication is kept and the same command goes on from here.'},
+          {
+            next: 'Mend the target, or raise --threshold; the duplication is kept and the same command goes on from here.',
+          },
         )
       },
     },
@@ -113,11 +119,19 @@ async function keepSettings(context: MigrationContext): Promise<void> {
   const changed = await ensureNoBatching(context)
   if (changed.length === 0) return
   context.state.fullVerifyBecause = `${BATCH_BYTES} was not 0 on ${changed.join(', ')} for a while`
-  context.emit({code: 'batching.returned', message: `${context.state.fullVerifyBecause}; all rows will be compared`, type: 'warning'})
+  context.emit({
+    code: 'batching.returned',
+    message: `${context.state.fullVerifyBecause}; all rows will be compared`,
+    type: 'warning',
+  })
 }
 
 /** One reading of our duplication. */
-export function shippingOf(context: MigrationContext, decrees: boolean, signal = context.signal): Promise<ShippingView> {
+export function shippingOf(
+  context: MigrationContext,
+  decrees: boolean,
+  signal = context.signal,
+): Promise<ShippingView> {
   return readShipping({
     cluster: context.source,
     decrees,

@@ -74,9 +74,13 @@ async function setDeny(context: MigrationContext): Promise<void> {
   const before = context.dryRun ? undefined : (await source.table(request.table, {signal}))?.envs.get(DENY_ENV)
   const value = `${request.denyMode}*write`
   if (before !== undefined && before !== value && before !== context.hints.deny) {
-    throw new MigratorError('deny.foreign', `the source's ${request.table} carries ${DENY_ENV}=${before}, set by somebody else`, {
-      next: 'Find out who did and why; nothing was changed.',
-    })
+    throw new MigratorError(
+      'deny.foreign',
+      `the source's ${request.table} carries ${DENY_ENV}=${before}, set by somebody else`,
+      {
+        next: 'Find out who did and why; nothing was changed.',
+      },
+    )
   }
 
   await context.guard?.assertMine()

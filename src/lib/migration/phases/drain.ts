@@ -162,7 +162,9 @@ class DrainPass {
       partitionCount: this.fences.size,
       partitionsDone: this.fences.size - behind,
       text: trouble ?? this.explain(behind),
-      ...(worst ? {worst: `partition ${worst.fence.partitionIndex} on ${worst.fence.server}: ${worst.missing} mutations to go`} : {}),
+      ...(worst
+        ? {worst: `partition ${worst.fence.partitionIndex} on ${worst.fence.server}: ${worst.missing} mutations to go`}
+        : {}),
     })
     return trouble === undefined ? behind : Math.max(1, behind)
   }
@@ -203,9 +205,13 @@ class DrainPass {
     const {request, signal, source} = this.context
     const table = await this.look(() => source.table(request.table, {signal}))
     if (table?.envs.get(DENY_ENV) !== `${request.denyMode}*write`) {
-      throw new MigratorError('deny.taken_back', `somebody took the write-deny off ${request.table} while it was drained`, {
-        next: 'Find out who did. Writes are allowed; the duplication is kept and the same command goes on from here.',
-      })
+      throw new MigratorError(
+        'deny.taken_back',
+        `somebody took the write-deny off ${request.table} while it was drained`,
+        {
+          next: 'Find out who did. Writes are allowed; the duplication is kept and the same command goes on from here.',
+        },
+      )
     }
 
     const proof = await proveDeny(this.context, this.report, SHORT_SILENCE_MS)
@@ -236,7 +242,10 @@ async function stopShipping(context: MigrationContext): Promise<void> {
     if (context.dryRun) return
     const entry = await findEntry(context)
     if (entry.status !== DuplicationStatus.DS_PAUSE) {
-      throw new MigratorError('drain.not_paused', `duplication ${state.dupid} is in ${DuplicationStatus[entry.status]} after it was paused`)
+      throw new MigratorError(
+        'drain.not_paused',
+        `duplication ${state.dupid} is in ${DuplicationStatus[entry.status]} after it was paused`,
+      )
     }
 
     const {primaries} = await readPrimaries(source, request.table, signal)

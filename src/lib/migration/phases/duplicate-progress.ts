@@ -52,7 +52,8 @@ export async function waitForShipping(context: MigrationContext, report: (progre
     signal,
     stage: `duplication of ${request.table}`,
     stall: {
-      figure: (seen) => `${seen.status} ${seen.followerPrimaries} ${seen.followerComplete} ${seen.view?.unreported.length ?? ''}`,
+      figure: (seen) =>
+        `${seen.status} ${seen.followerPrimaries} ${seen.followerComplete} ${seen.view?.unreported.length ?? ''}`,
       limitMs: request.limits.stallMs,
       async onStall(seen, stalledForMs) {
         throw stalled(context, seen, stalledForMs)
@@ -145,7 +146,8 @@ class Watch {
       const {partitions} = await target.configuration(request.table, {signal})
       const withoutPrimary = partitions.filter(({primary}) => primary === null).map(({pid}) => pid.partitionIndex)
       return {
-        followerComplete: partitions.filter(({primary, secondaries}) => primary !== null && secondaries.length > 0).length,
+        followerComplete: partitions.filter(({primary, secondaries}) => primary !== null && secondaries.length > 0)
+          .length,
         followerExists: true,
         followerPrimaries: partitions.length - withoutPrimary.length,
         withoutPrimary,
@@ -153,7 +155,12 @@ class Watch {
     } catch (error) {
       const name = metaErrorName(error)
       if (name !== 'ERR_OBJECT_NOT_FOUND' && name !== 'ERR_BUSY_CREATING') throw error
-      return {followerComplete: 0, followerExists: name === 'ERR_BUSY_CREATING', followerPrimaries: 0, withoutPrimary: []}
+      return {
+        followerComplete: 0,
+        followerExists: name === 'ERR_BUSY_CREATING',
+        followerPrimaries: 0,
+        withoutPrimary: [],
+      }
     }
   }
 
@@ -185,7 +192,8 @@ class Watch {
       hosts.map(async (address) => {
         const replicas = await source.server(address).replicas({signal})
         return replicas.some(
-          ({lastDurableDecree, pid}) => pid.appId === appId && waiting.has(pid.partitionIndex) && lastDurableDecree <= 0,
+          ({lastDurableDecree, pid}) =>
+            pid.appId === appId && waiting.has(pid.partitionIndex) && lastDurableDecree <= 0,
         )
       }),
     )
@@ -233,8 +241,16 @@ function stalled(context: MigrationContext, seen: Seen | undefined, stalledForMs
     seen.status === DuplicationStatus.DS_PREPARE
       ? 'The source could not create the table on the target: are the target metas up and reachable from the source metas, above meta level freezed, with enough servers?'
       : 'Look at the logs of the servers named here; network between target servers and source servers (NFS) is the usual cause.'
-  return new MigratorError('duplicate.stalled', `${request.table}: nothing moved for ${forS} s in ${DuplicationStatus[seen.status]}; ${which}`, {
-    facts: {dupid: context.state.dupid, status: DuplicationStatus[seen.status], withoutPrimary: seen.withoutPrimary.join(',')},
-    next: `${why} The duplication is kept; the same command goes on from here.`,
-  })
+  return new MigratorError(
+    'duplicate.stalled',
+    `${request.table}: nothing moved for ${forS} s in ${DuplicationStatus[seen.status]}; ${which}`,
+    {
+      facts: {
+        dupid: context.state.dupid,
+        status: DuplicationStatus[seen.status],
+        withoutPrimary: seen.withoutPrimary.join(','),
+      },
+      next: `${why} The duplication is kept; the same command goes on from here.`,
+    },
+  )
 }

@@ -73,7 +73,9 @@ async function addOrAdopt(context: MigrationContext): Promise<void> {
   }
 
   const {primaries} = await readPrimaries(source, request.table, signal)
-  const ballots = Object.fromEntries([...primaries.values()].map(({ballot, partitionIndex}) => [partitionIndex, ballot]))
+  const ballots = Object.fromEntries(
+    [...primaries.values()].map(({ballot, partitionIndex}) => [partitionIndex, ballot]),
+  )
   // Written before the add: if its answer is lost, a later run knows that it is ours and where the primaries were.
   await journal?.write({ballots, kind: 'adding'})
   const {dupid} = await effects.perform({kind: 'add-duplication', remoteCluster: request.targetCluster}, signal)

@@ -52,7 +52,9 @@ async function cleanTarget(context: MigrationContext): Promise<void> {
   }
 
   const table = await target.table(request.table, {patienceMs: 60_000, signal: context.forward})
-  const before = Object.fromEntries([...(table?.envs ?? [])].filter(([key]) => key.startsWith('duplication.') || key === DENY_ENV))
+  const before = Object.fromEntries(
+    [...(table?.envs ?? [])].filter(([key]) => key.startsWith('duplication.') || key === DENY_ENV),
+  )
   const keys = Object.keys(before).sort()
   if (keys.length > 0) await effects.perform({before, keys, kind: 'delete-target-envs'}, context.forward)
 }

@@ -47,11 +47,15 @@ function refusal(table: string, stopping: CheckResult[]): MigratorError {
   const first = stopping[0]!
   const others = stopping.length > 1 ? ` (and ${stopping.length - 1} more)` : ''
   const onlyConfirm = confirmable.length === stopping.length
-  return new MigratorError('preflight.refused', `${table} cannot be migrated as things are: ${first.evidence}${others}`, {
-    exitCode: ExitCode.refused,
-    facts: {checks: stopping.map(({id}) => id).join(',')},
-    next: onlyConfirm
-      ? `If you accept that, run it again with ${confirmable.map((id) => `--accept ${id}`).join(' ')}. ${first.remedy}`
-      : first.remedy,
-  })
+  return new MigratorError(
+    'preflight.refused',
+    `${table} cannot be migrated as things are: ${first.evidence}${others}`,
+    {
+      exitCode: ExitCode.refused,
+      facts: {checks: stopping.map(({id}) => id).join(',')},
+      next: onlyConfirm
+        ? `If you accept that, run it again with ${confirmable.map((id) => `--accept ${id}`).join(' ')}. ${first.remedy}`
+        : first.remedy,
+    },
+  )
 }

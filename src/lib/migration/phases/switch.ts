@@ -13,7 +13,15 @@ const CLOSED = 'reconfig*all'
 const PROXY_POLL_MS = 100
 
 /** Errors after which the node was surely not written, and will not be. */
-const notSent = ['journal.write_failed', 'metaproxy.bad_node', 'zk.auth_failed', 'zk.check_failed', 'zk.no_node', 'zk.timeout', 'zk.unreachable']
+const notSent = [
+  'journal.write_failed',
+  'metaproxy.bad_node',
+  'zk.auth_failed',
+  'zk.check_failed',
+  'zk.no_node',
+  'zk.timeout',
+  'zk.unreachable',
+]
 
 /** Hands the table over: the node (or the operator's word) is the commit point; after it there is only forward. */
 export const switchOver: Phase = {
@@ -78,9 +86,13 @@ async function askOperator(context: MigrationContext): Promise<void> {
   const answer = request.afterDrain === 'lift' ? 'abort' : await context.askMoved(signal)
   signal.throwIfAborted()
   if (answer === 'abort') {
-    throw new MigratorError('switch.not_moved', `${request.table} is drained, and the applications stay on the source`, {
-      next: 'Writes are allowed again on the source; the duplication is kept. The same command goes on from here.',
-    })
+    throw new MigratorError(
+      'switch.not_moved',
+      `${request.table} is drained, and the applications stay on the source`,
+      {
+        next: 'Writes are allowed again on the source; the duplication is kept. The same command goes on from here.',
+      },
+    )
   }
 
   await giveWord(context)
@@ -100,7 +112,8 @@ async function confirmProxies(context: MigrationContext, report: (progress: Prog
   const {client, clock, request, state, target} = context
   if (!context.store || request.proxies.length === 0) {
     finishWindow(context)
-    if (context.store) warn(context, 'switch.unconfirmed', 'no --proxy was given: nobody confirmed that clients are sent to the target')
+    if (context.store)
+      warn(context, 'switch.unconfirmed', 'no --proxy was given: nobody confirmed that clients are sent to the target')
     return
   }
 
@@ -121,7 +134,8 @@ async function confirmProxies(context: MigrationContext, report: (progress: Prog
             try {
               const answer = await queryProxy(client.pool, proxy, request.table, {signal: forward, timeoutMs: 2000})
               const wanted = new Set(configuration.partitions.map(({primary}) => primary))
-              const names = answer.appId === configuration.appId && answer.primaries.every((primary) => wanted.has(primary))
+              const names =
+                answer.appId === configuration.appId && answer.primaries.every((primary) => wanted.has(primary))
               if (names) waiting.delete(proxy)
               else seen.set(proxy, `names table id ${answer.appId} at ${answer.primaries[0] ?? 'no server'}`)
             } catch (error) {
@@ -132,7 +146,8 @@ async function confirmProxies(context: MigrationContext, report: (progress: Prog
         )
         return waiting.size
       },
-      onProgress: (left) => report({text: `${request.proxies.length - left} of ${request.proxies.length} metaproxies name the target`}),
+      onProgress: (left) =>
+        report({text: `${request.proxies.length - left} of ${request.proxies.length} metaproxies name the target`}),
       signal: forward,
       stage: 'confirmation by every --proxy',
     })
@@ -140,7 +155,11 @@ async function confirmProxies(context: MigrationContext, report: (progress: Prog
   } catch (error) {
     if (!isMigratorError(error, 'wait.limit')) throw error
     // A metaproxy that lost its session stays stale for good (measured.md §8): the source must refuse its clients.
-    warn(context, 'switch.proxy_stale', `${error.message}. Restart ${[...waiting].join(', ')}: its clients are refused by the source until then`)
+    warn(
+      context,
+      'switch.proxy_stale',
+      `${error.message}. Restart ${[...waiting].join(', ')}: its clients are refused by the source until then`,
+    )
     state.unconfirmedProxies = [...waiting]
   }
 

@@ -22,7 +22,9 @@ export const verify: Phase = {
     return {done: false}
   },
   skip: ({request, state}) =>
-    request.verify === 'none' && wantedMode(state, request.verify) === 'none' ? 'not wanted (--verify none)' : undefined,
+    request.verify === 'none' && wantedMode(state, request.verify) === 'none'
+      ? 'not wanted (--verify none)'
+      : undefined,
   steps: [{title: 'compare rows of both sides', wait}],
   summarize({state}) {
     const {rowsCompared = 0} = state.verification ?? {}
@@ -63,10 +65,7 @@ async function wait(context: MigrationContext, report: (progress: Progress) => v
       return Array.from({length: view.partitionCount}, (_, index) => view.partitions.get(index))
     },
     random,
-    rereadLimitMs: Math.max(
-      shortestRereadLimitMs,
-      2 * timersOf(context.state).groupCheckMs + SHIP_MARGIN_MS,
-    ),
+    rereadLimitMs: Math.max(shortestRereadLimitMs, 2 * timersOf(context.state).groupCheckMs + SHIP_MARGIN_MS),
     sampleRows: request.verifySampleRows,
     signal,
     source: new ClusterRows({...common, cluster: source, configuration: sourceConfiguration, name: 'source'}),
@@ -98,14 +97,26 @@ function judge({request, state}: MigrationContext, result: VerifyReport): void {
   const figures = `${result.different} differ, ${result.missingOnTarget} are missing on the target, ${result.missingOnSource} are on the target only (${result.rowsCompared} rows compared)`
   if (verdict === 'different') {
     const [first] = result.differences
-    throw new MigratorError('verify.different', `rows of ${request.table} are not the same on both sides: ${figures}; the first is ${first?.key} of partition ${first?.partition} (${first?.kind})`, {
-      facts: {different: result.different, missingOnSource: result.missingOnSource, missingOnTarget: result.missingOnTarget},
-      next: `The copy on ${request.targetCluster} is not sound${state.adoptedForeign ? ' (the duplication was begun by somebody else)' : ''}: remove duplication ${state.dupid}, drop the copy, and run the same command again. Writes were not denied.`,
-    })
+    throw new MigratorError(
+      'verify.different',
+      `rows of ${request.table} are not the same on both sides: ${figures}; the first is ${first?.key} of partition ${first?.partition} (${first?.kind})`,
+      {
+        facts: {
+          different: result.different,
+          missingOnSource: result.missingOnSource,
+          missingOnTarget: result.missingOnTarget,
+        },
+        next: `The copy on ${request.targetCluster} is not sound${state.adoptedForeign ? ' (the duplication was begun by somebody else)' : ''}: remove duplication ${state.dupid}, drop the copy, and run the same command again. Writes were not denied.`,
+      },
+    )
   }
 
-  throw new MigratorError('verify.unproved', `${result.unresolved} rows of ${request.table} could not be judged${result.stopped === 'time' ? ' within the time limit' : ''}; ${figures}`, {
-    facts: {hot: result.hot, unresolved: result.unresolved},
-    next: 'Run the same command again at a quieter time, or with a larger --verify-limit. Writes were not denied.',
-  })
+  throw new MigratorError(
+    'verify.unproved',
+    `${result.unresolved} rows of ${request.table} could not be judged${result.stopped === 'time' ? ' within the time limit' : ''}; ${figures}`,
+    {
+      facts: {hot: result.hot, unresolved: result.unresolved},
+      next: 'Run the same command again at a quieter time, or with a larger --verify-limit. Writes were not denied.',
+    },
+  )
 }

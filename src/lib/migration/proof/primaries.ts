@@ -14,9 +14,13 @@ export async function readPrimaries(
   const primaries = new Map<number, PrimaryAt>()
   for (const {ballot, pid, primary} of configuration.partitions) {
     if (primary === null) {
-      throw new MigratorError('observe.no_primary', `partition ${pid.partitionIndex} of ${table} has no primary at the moment`, {
-        facts: {partition: pid.partitionIndex},
-      })
+      throw new MigratorError(
+        'observe.no_primary',
+        `partition ${pid.partitionIndex} of ${table} has no primary at the moment`,
+        {
+          facts: {partition: pid.partitionIndex},
+        },
+      )
     }
 
     primaries.set(pid.partitionIndex, {ballot, partitionIndex: pid.partitionIndex, server: primary})

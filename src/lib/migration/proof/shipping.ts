@@ -166,7 +166,8 @@ export function notShipping(view: ShippingView): string | undefined {
 /** The partition that is furthest behind, for a person. */
 export function worstPartition(view: ShippingView): string | undefined {
   let worst: PartitionShipping | undefined
-  for (const shipping of view.partitions.values()) if (!worst || shipping.lagMutations > worst.lagMutations) worst = shipping
+  for (const shipping of view.partitions.values())
+    if (!worst || shipping.lagMutations > worst.lagMutations) worst = shipping
   return worst && `partition ${worst.partitionIndex} on ${worst.server}: ${worst.lagMutations} behind`
 }
 
