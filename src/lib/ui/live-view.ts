@@ -3,6 +3,8 @@ import {formatCount, formatDuration, plural, printable} from './text.js'
 
 /** How long nothing may be heard before the screen says so. */
 const SILENCE_MS = 10_000
+/** How long an effect that is done stays on the screen. */
+const EFFECT_SHOWN_MS = 5000
 
 /** The figures of a wait in one line; empty when there are none. */
 export function figures(progress: Progress): string {
@@ -17,7 +19,7 @@ export function figures(progress: Progress): string {
 
 /** What stands under the phase that is running. */
 export class LiveView {
-  private effect: string | undefined
+  private effect: undefined | {sentence: string; untilMs: number}
   private heardAtMs: number | undefined
   private notices: string[] = []
   private progress: Progress | undefined
@@ -35,7 +37,11 @@ export class LiveView {
 
     if (event.type === 'progress') this.progress = event.progress
     if (event.type === 'warning') this.notices.push(`warning: ${event.message}`)
-    if (event.type === 'effect') this.effect = event.state === 'failed' ? `failed: ${event.sentence}` : event.sentence
+    if (event.type === 'effect') {
+      const {sentence, state} = event
+      const untilMs = state === 'begin' ? Number.POSITIVE_INFINITY : event.atMs + EFFECT_SHOWN_MS
+      this.effect = {sentence: state === 'failed' ? `failed: ${sentence}` : sentence, untilMs}
+    }
   }
 
   /** The lines, escaped; `nowMs` is the wall clock, `deniedSinceMs` DenyWatch's. */
@@ -44,7 +50,7 @@ export class LiveView {
     if (deniedSinceMs !== undefined) lines.push(`WRITES DENIED for ${formatDuration(nowMs - deniedSinceMs)}`)
     if (this.progress) lines.push(this.progress.text, figures(this.progress))
     if (this.progress?.worst) lines.push(`worst: ${this.progress.worst}`)
-    if (this.effect) lines.push(this.effect)
+    if (this.effect && nowMs < this.effect.untilMs) lines.push(this.effect.sentence)
     lines.push(...this.notices.slice(-3))
     const silentMs = nowMs - (this.heardAtMs ?? nowMs)
     if (silentMs >= SILENCE_MS) lines.push(`nothing new for ${formatDuration(silentMs)}`)

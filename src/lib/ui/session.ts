@@ -1,6 +1,7 @@
 import {writeSync} from 'node:fs'
 import {messageOf, MigratorError} from '../errors.js'
 import {ExitCode} from '../exit-codes.js'
+import type {MigrationEvent} from '../migration/events.js'
 import type {MigrateHooks, Migrate, MigrationWorld} from '../migration/index.js'
 import type {MigrationRequest} from '../migration/request.js'
 import type {MigrationResult} from '../migration/result.js'
@@ -25,6 +26,11 @@ export interface SessionOptions {
   request: MigrationRequest
   world: MigrationWorld
   yes: boolean
+}
+
+/** A dry run only looks: of the phases after Preflight it tells what they would do, and that in its summary. */
+function isOfDryRun(event: MigrationEvent): boolean {
+  return 'phase' in event ? event.phase === 'preflight' : event.type !== 'effect'
 }
 
 /** One run of `table:migrate` in front of a person or a log: shows it, asks, and hears signals. */
@@ -100,6 +106,7 @@ export class Session {
       askMoved: (signal) => this.askMoved(signal),
       confirm: (plan) => this.confirm(plan),
       emit: (event) => {
+        if (dryRun && !isOfDryRun(event)) return
         this.denyWatch.onEvent(event)
         try {
           this.renderer.onEvent(event)

@@ -1,4 +1,5 @@
 import type {EventEmitter} from 'node:events'
+import {MigratorError} from '../errors.js'
 import {type StopSignal, signalExitCodes} from './outcome.js'
 
 /** What happens to the process from outside; `process` is one. */
@@ -52,7 +53,7 @@ export class SignalWatch {
     if (this.first === undefined) {
       this.first = signal
       this.actions.onFirst(signal)
-      this.controller.abort(new Error(`stopped by ${signal}`))
+      this.controller.abort(new MigratorError('ui.signal', `stopped by ${signal}`, {exitCode: signalExitCodes[signal]}))
       return
     }
 

@@ -53,7 +53,8 @@ export function windowLine(window: WriteDenyWindow): string | undefined {
   const startMs = firstRefusedAtMs ?? setAtMs
   if (startMs === undefined) return undefined
   const since = formatTimeOfDay(startMs)
-  if (windowMs === undefined) return `Writes have been denied since ${since}.`
+  const durationMs = windowMs ?? (liftedAtMs === undefined ? undefined : liftedAtMs - startMs)
+  if (durationMs === undefined) return `Writes have been denied since ${since}.`
   const notes = [
     drainedAtMs !== undefined && `drained at ${formatTimeOfDay(drainedAtMs)}`,
     switchedAtMs !== undefined && `switched at ${formatTimeOfDay(switchedAtMs)}`,
@@ -61,7 +62,7 @@ export function windowLine(window: WriteDenyWindow): string | undefined {
     sourceClosedAtMs !== undefined && `source closed at ${formatTimeOfDay(sourceClosedAtMs)}`,
     liftedAtMs !== undefined && `allowed again at ${formatTimeOfDay(liftedAtMs)}`,
   ].filter((note) => note !== false)
-  return `Writes were denied for ${formatDuration(windowMs)} from ${since}${notes.length > 0 ? `: ${notes.join(', ')}` : ''}.`
+  return `Writes were denied for ${formatDuration(durationMs)} from ${since}${notes.length > 0 ? `: ${notes.join(', ')}` : ''}.`
 }
 
 function staleReadsLine({sourceClosedAtMs, switchedAtMs}: WriteDenyWindow): string | undefined {
@@ -73,8 +74,11 @@ function staleReadsLine({sourceClosedAtMs, switchedAtMs}: WriteDenyWindow): stri
 function verificationLine({verification}: MigrationResult): string | undefined {
   if (!verification) return undefined
   const {partitions, rowsCompared, rowsCountedSource, rowsCountedTarget} = verification
-  const compared = `Verified ${plural(partitions, 'partition')}: ${plural(rowsCompared, 'row')} compared`
-  return `${compared}, ${formatCount(rowsCountedSource)} counted on the source, ${formatCount(rowsCountedTarget)} on the target.`
+  const counted =
+    rowsCountedSource + rowsCountedTarget === 0
+      ? ''
+      : `, ${formatCount(rowsCountedSource)} counted on the source, ${formatCount(rowsCountedTarget)} on the target`
+  return `Verified ${plural(partitions, 'partition')}: ${plural(rowsCompared, 'row')} compared${counted}.`
 }
 
 function phasesLine({phases}: MigrationResult): string | undefined {
@@ -134,7 +138,7 @@ export function summaryLines(result: MigrationResult, commandLine: string, width
   if (result.outcome === 'dry-run' || (result.outcome === 'refused' && result.checks.length > 0))
     lines.push('', ...checkLines(result.checks, width))
   if (result.outcome === 'dry-run')
-    lines.push('', 'It would do this, in this order:', ...planLines(result.effects, width))
+    return [...lines, '', 'It would do this, in this order:', ...planLines(result.effects, width)]
 
   const facts = [
     ...result.earlierWindows.map((window) => windowLine(window)),

@@ -108,6 +108,11 @@ describe('the figures under the running phase', () => {
     ]
     assert.deepEqual(view.lines(4000, 0), lines)
     assert.deepEqual(view.lines(13_000), [...lines.slice(1), 'nothing new for 12.0 s'])
+    view.onEvent(at(13_000, effect('close-source', 'begin')))
+    assert.equal(view.lines(20_000).at(-1), 'close-source')
+    view.onEvent(at(20_000, effect('close-source', 'done')))
+    assert.equal(view.lines(24_999).at(-1), 'close-source')
+    assert.deepEqual(view.lines(25_000), lines.slice(1))
     view.onEvent(at(14_000, {phase: 'switch', type: 'phase-started'}))
     assert.deepEqual(view.lines(14_000), [])
   })

@@ -110,6 +110,8 @@ describe('the summary', () => {
     assert.match(text, /denied for 9\.0 s from 08:00:00 UTC: allowed again at 08:00:09 UTC/)
     assert.match(text, /Writes have been denied since 08:01:00 UTC/)
     assert.equal(windowLine({}), undefined)
+    // Taken back before the first primary refused.
+    assert.match(windowLine({liftedAtMs: START_MS + 2000, setAtMs: START_MS})!, /denied for 2\.0 s/)
   })
 
   it('numbers a plan so that the sentences stand below each other', () => {
