@@ -65,7 +65,7 @@ describe('waitUntil', () => {
   it('ends at once with an error that waiting does not mend', async () => {
     const clock = jumpingClock()
     const gone = new MigratorError('meta.error', 'no such table', {facts: {err: 'ERR_APP_NOT_EXIST'}})
-    const observe = async () => Promise.reject(gone)
+    const observe = async () => { throw gone; }
     await assert.rejects(waitUntil({...base(clock), observe}), (error) => error === gone)
     assert.equal(clock.nowMs(), 0)
   })
@@ -87,7 +87,7 @@ describe('waitUntil', () => {
     let looks = 0
     const stalls: number[] = []
     const stall = {
-      figure: (seen: number) => String(seen),
+      figure: String,
       limitMs: 300,
       async onStall(_: number | undefined, stalledForMs: number) {
         stalls.push(stalledForMs)
