@@ -2,20 +2,28 @@ import {type Clock, type Deadline, deadline, sleep} from '../clock.js'
 import {isMigratorError, MigratorError} from '../errors.js'
 import {connectionLost} from './zookeeper-errors.js'
 import {parseZooKeeperHosts, type ZooKeeperAuth} from './zookeeper-options.js'
-import {type TransactionPart, type VersionedBytes, ZooKeeperSession} from './zookeeper-session.js'
+import {
+  type OpenSession,
+  openZooKeeperSession,
+  type Session,
+  type TransactionPart,
+  type VersionedBytes,
+} from './zookeeper-session.js'
 
 export interface ZooKeeperAccessOptions {
   auth?: ZooKeeperAuth
   clock: Clock
   /** `host:port,host:port`, optionally with a chroot (`/...`) at the end. */
   hosts: string
+  /** Default: with ZooKeeper itself. */
+  openSession?: OpenSession
   operationTimeoutMs: number
 }
 
 /** What became of a transaction: done, refused by ZooKeeper, or sent and never answered. */
 export type CommitOutcome = {error: MigratorError; kind: 'lost' | 'refused'} | {kind: 'done'}
 
-type Use<T> = (session: ZooKeeperSession, patience: AbortSignal) => Promise<T>
+type Use<T> = (session: Session, patience: AbortSignal) => Promise<T>
 
 /** Only for the server: a session lives for one operation. */
 const SESSION_TIMEOUT_MS = 10_000
@@ -30,7 +38,7 @@ export class ZooKeeperAccess {
   private readonly farewells = new Set<Promise<void>>()
   private readonly options: ZooKeeperAccessOptions
   private readonly servers: readonly string[]
-  private readonly sessions = new Set<ZooKeeperSession>()
+  private readonly sessions = new Set<Session>()
 
   /** @throws MigratorError `zk.bad_option` for hosts that cannot be used */
   constructor(options: ZooKeeperAccessOptions) {
@@ -129,7 +137,7 @@ export class ZooKeeperAccess {
     }
   }
 
-  private async connect(session: ZooKeeperSession, limit: AbortSignal): Promise<void> {
+  private async connect(session: Session, limit: AbortSignal): Promise<void> {
     try {
       await session.connect(limit)
     } catch (error) {
@@ -149,15 +157,15 @@ export class ZooKeeperAccess {
   }
 
   /** Lets a session end by itself, in the background. */
-  private dismiss(session: ZooKeeperSession): void {
+  private dismiss(session: Session): void {
     const farewell = session.close().finally(() => this.farewells.delete(farewell))
     this.farewells.add(farewell)
   }
 
-  private open(): ZooKeeperSession {
+  private open(): Session {
     if (this.closed) throw closedError()
-    const {auth, clock, operationTimeoutMs} = this.options
-    const session = new ZooKeeperSession({
+    const {auth, clock, openSession = openZooKeeperSession, operationTimeoutMs} = this.options
+    const session = openSession({
       auth,
       clock,
       handshakeLimitMs: Math.min(HANDSHAKE_LIMIT_MS, operationTimeoutMs / 2 / this.servers.length),

@@ -12,13 +12,21 @@ import {
 import type {VersionCheck} from './store.js'
 import {connectionLost} from './zookeeper-errors.js'
 import {normalizePath, parseZooKeeperHosts, type ZooKeeperAuth} from './zookeeper-options.js'
-import {ZooKeeperSession} from './zookeeper-session.js'
+import {
+  type OpenSession,
+  openZooKeeperSession,
+  type Session,
+  type SessionIdentity,
+  type SessionOptions,
+} from './zookeeper-session.js'
 
 export interface ZooKeeperLocksOptions {
   auth?: ZooKeeperAuth
   clock: Clock
   /** `host:port,host:port`, optionally with a chroot at the end. */
   hosts: string
+  /** Default: with ZooKeeper itself. */
+  openSession?: OpenSession
   /** Path above the tables' nodes. */
   root: string
   /** After so long without a word from its holder ZooKeeper takes a lock away. Default 10 s. */
@@ -67,7 +75,7 @@ export class ZooKeeperLocks implements SharedLocks {
   }
 
   /** Paths of everybody who wants the lock, the holder first. */
-  async contenders(session: ZooKeeperSession, table: string, signal: AbortSignal): Promise<string[]> {
+  async contenders(session: Session, table: string, signal: AbortSignal): Promise<string[]> {
     const names = await session.children(this.fullPath(table), signal)
     return names
       .filter((name) => name.startsWith(LOCK_PREFIX))
@@ -76,7 +84,7 @@ export class ZooKeeperLocks implements SharedLocks {
   }
 
   /** @returns undefined when it is gone */
-  async noteOf(session: ZooKeeperSession, path: string, signal: AbortSignal): Promise<LockNote | undefined> {
+  async noteOf(session: Session, path: string, signal: AbortSignal): Promise<LockNote | undefined> {
     try {
       const {bytes} = await session.getData(path, signal)
       const note = parseLockNote(bytes.toString('utf8'))
@@ -91,9 +99,9 @@ export class ZooKeeperLocks implements SharedLocks {
     }
   }
 
-  async open(signal: AbortSignal, more: Partial<ConstructorParameters<typeof ZooKeeperSession>[0]> = {}): Promise<ZooKeeperSession> {
-    const {auth, clock} = this.options
-    const session = new ZooKeeperSession({
+  async open(signal: AbortSignal, more: Partial<SessionOptions> = {}): Promise<Session> {
+    const {auth, clock, openSession = openZooKeeperSession} = this.options
+    const session = openSession({
       ...(auth ? {auth} : {}),
       clock,
       handshakeLimitMs: HANDSHAKE_LIMIT_MS,
@@ -144,7 +152,7 @@ class HeldLock implements SharedLock {
   /** Of our node; undefined while we have none. */
   private path: string | undefined
   private reconnecting: Promise<void> | undefined
-  private session: ZooKeeperSession | undefined
+  private session: Session | undefined
   /** One operation at a time: a session takes no more. */
   private turn: Promise<unknown> = Promise.resolve()
 
@@ -260,7 +268,7 @@ class HeldLock implements SharedLock {
     })
   }
 
-  private async reconnect(resume: ZooKeeperSession['identity']): Promise<void> {
+  private async reconnect(resume: SessionIdentity): Promise<void> {
     const {signal} = this.life
     const untilMs = this.clock.nowMs() + 2 * this.sessionTimeoutMs
     while (!signal.aborted) {
@@ -292,7 +300,7 @@ class HeldLock implements SharedLock {
     signal.throwIfAborted()
   }
 
-  private async remove(session: ZooKeeperSession, path: string, signal: AbortSignal): Promise<void> {
+  private async remove(session: Session, path: string, signal: AbortSignal): Promise<void> {
     try {
       await this.locks.limited(signal, (limit) => session.remove(path, limit))
     } catch (error) {

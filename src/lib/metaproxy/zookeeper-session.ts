@@ -53,6 +53,30 @@ export interface SessionOptions {
   sessionTimeoutMs: number
 }
 
+/** One session with ZooKeeper; behind an interface, so that simulations can put a model in its place. */
+export type Session = Pick<
+  ZooKeeperSession,
+  | 'children'
+  | 'close'
+  | 'commit'
+  | 'connect'
+  | 'createNumbered'
+  | 'destroy'
+  | 'fail'
+  | 'getData'
+  | 'identity'
+  | 'isOver'
+  | 'remove'
+  | 'trouble'
+  | 'wasAccepted'
+>
+
+/** Makes a session that is not connected yet. */
+export type OpenSession = (options: SessionOptions) => Session
+
+/** With a real ZooKeeper. */
+export const openZooKeeperSession: OpenSession = (options) => new ZooKeeperSession(options)
+
 const RETRY_DELAY_MS = 200
 const CLOSE_LIMIT_MS = 1000
 

@@ -5,13 +5,15 @@ import {parseNodeData} from './node-data.js'
 import type {MetaproxyStore, NodeRecord, VersionCheck} from './store.js'
 import {ZooKeeperAccess} from './zookeeper-access.js'
 import {normalizePath, type ZooKeeperAuth} from './zookeeper-options.js'
-import type {TransactionPart, VersionedBytes} from './zookeeper-session.js'
+import type {OpenSession, TransactionPart, VersionedBytes} from './zookeeper-session.js'
 
 export interface ZooKeeperStoreOptions {
   auth?: ZooKeeperAuth
   clock: Clock
   /** `host:port,host:port`, optionally with a chroot (`/...`) at the end. */
   hosts: string
+  /** Default: with ZooKeeper itself. */
+  openSession?: OpenSession
   /** Limit of `read`; `compareAndSet` may take twice that, because of the read-back. Default 10 s. */
   operationTimeoutMs?: number
   /** Path above the tables' nodes, e.g. `/pegasus-metaproxy`. */
@@ -35,8 +37,8 @@ export class ZooKeeperStore implements MetaproxyStore {
   private readonly root: string
 
   /** @throws MigratorError `zk.bad_option` for hosts or a root that cannot be used */
-  constructor({auth, clock, hosts, operationTimeoutMs = 10_000, root}: ZooKeeperStoreOptions) {
-    this.access = new ZooKeeperAccess({auth, clock, hosts, operationTimeoutMs})
+  constructor({auth, clock, hosts, openSession, operationTimeoutMs = 10_000, root}: ZooKeeperStoreOptions) {
+    this.access = new ZooKeeperAccess({auth, clock, hosts, operationTimeoutMs, ...(openSession ? {openSession} : {})})
     this.operationTimeoutMs = operationTimeoutMs
     this.root = normalizePath(root)
   }
