@@ -1,5 +1,6 @@
+import {randomUUID} from 'node:crypto'
 import {constants} from 'node:fs'
-import {mkdir, open, readFile, rename, rm, writeFile} from 'node:fs/promises'
+import {link, mkdir, open, readdir, readFile, rename, rm, writeFile} from 'node:fs/promises'
 
 /** A file that is only ever appended to. */
 export interface AppendFile {
@@ -13,8 +14,10 @@ export interface AppendFile {
  * Injected, so that simulations keep their files in memory. Errors are Node's, with a `code`.
  */
 export interface Files {
-  /** Makes a file with this text, unless there is one. @returns whether it was made */
+  /** Makes a file with this text, all of it or nothing, unless there is one. @returns whether it was made */
   createExclusively(path: string, text: string): Promise<boolean>
+  /** Names of what is in a directory; none when there is no such directory. */
+  list(path: string): Promise<string[]>
   makeDirectory(path: string): Promise<void>
   openForAppend(path: string): Promise<AppendFile>
   /** @returns undefined when there is no such file */
@@ -30,8 +33,10 @@ const PRIVATE = 0o600
 /** The machine's disk. */
 export const diskFiles: Files = {
   async createExclusively(path, text) {
+    // A link to a file that is written already: nobody ever reads half of it.
+    const draft = `${path}.${randomUUID()}`
     try {
-      const handle = await open(path, 'wx', PRIVATE)
+      const handle = await open(draft, 'wx', PRIVATE)
       try {
         await handle.writeFile(text)
         await handle.sync()
@@ -39,9 +44,21 @@ export const diskFiles: Files = {
         await handle.close()
       }
 
+      await link(draft, path)
       return true
     } catch (error) {
       if (hasCode(error, 'EEXIST')) return false
+      throw error
+    } finally {
+      await rm(draft, {force: true})
+    }
+  },
+
+  async list(path) {
+    try {
+      return await readdir(path)
+    } catch (error) {
+      if (hasCode(error, 'ENOENT')) return []
       throw error
     }
   },

@@ -49,7 +49,12 @@ EXIT CODES
       statusLines(report, flags.table !== undefined, Math.max(40, Math.min(process.stdout.columns || 100, 120)))
     try {
       if (flags.watch) {
-        await watchUntilInterrupted({clock: world.clock, lines, output: process.stdout, read: (signal) => reader.read(signal)})
+        await watchUntilInterrupted({
+          clock: world.clock,
+          lines,
+          output: process.stdout,
+          read: (signal) => reader.read(signal),
+        })
         return undefined
       }
 

@@ -1,7 +1,7 @@
 import {Flags} from '@oclif/core'
 import {parseZooKeeperAuth} from '../metaproxy/zookeeper-options.js'
 import type {StatusQuery} from '../migration/status/query.js'
-import {metaproxyFlags, sourceFlags, targetFlags} from './flags.js'
+import {metaproxyFlags, optional, sourceFlags, targetFlags} from './flags.js'
 import {parseAddresses, parseRoot} from './parse.js'
 
 /** Checked when flags are parsed, taken apart by `toStatusQuery`. */
@@ -14,11 +14,20 @@ const proxies = Flags.custom<string>({
 
 /** Those of `table:migrate`, none but the current cluster required: live facts and the journal tell the rest. */
 export const statusFlags = {
-  table: {...sourceFlags.table, description: 'Table to show. Without it: every table that is being migrated, duplicated or denied.', required: false},
-  'source-meta': {...sourceFlags['source-meta'], description: 'Meta servers of the current cluster, which the table is or was moved from.'},
-  cluster: {...targetFlags.cluster, description: 'Cluster that the table is moved to; found out when not given.', required: false},
-  meta: {...targetFlags.meta, dependsOn: ['cluster'], description: 'Meta servers of that cluster; found out when not given.', required: false},
-  root: {...metaproxyFlags.root, description: "ZooKeeper path that metaproxy's tables are under; the journal's when not given."},
+  table: optional(sourceFlags.table, {
+    description: 'Table to show. Without it: every table that is being migrated, duplicated or denied.',
+  }),
+  'source-meta': sourceFlags['source-meta'],
+  cluster: optional(targetFlags.cluster, {
+    description: 'Cluster that the table is moved to; found out when not given.',
+  }),
+  meta: optional(targetFlags.meta, {
+    dependsOn: ['cluster'],
+    description: 'Meta servers of that cluster; found out when not given.',
+  }),
+  root: optional(metaproxyFlags.root, {
+    description: "ZooKeeper path that metaproxy's tables are under; the journal's when not given.",
+  }),
   node: metaproxyFlags.node,
   proxy: proxies({
     description: "A metaproxy to ask where it leads clients; say each one. The journal's when not given.",

@@ -5,20 +5,33 @@ import {formatCount, formatDuration, formatTimeOfDay, plural} from './text.js'
 /** Partitions that are named; the rest is counted, and in --json. */
 const WORST = 5
 
-export function duplicationLines({duplication, otherDuplications, partitionCount}: TableStatus, nowMs: number): string[] {
+export function duplicationLines(
+  {duplication, otherDuplications, partitionCount}: TableStatus,
+  nowMs: number,
+): string[] {
   const others = otherDuplications.map(({dupid, remote, status}) => `beside it: ${dupid} to ${remote}, ${status}`)
   if (!duplication) return ['none', ...others]
-  const {batching, createdAtMs, dupid, lag, ours, pendingMutations, remote, shippingPartitions, status, unreported} = duplication
+  const {batching, createdAtMs, dupid, lag, ours, pendingMutations, remote, shippingPartitions, status, unreported} =
+    duplication
   const whose = ours ? 'ours' : 'not in the journal here'
   const lines = [`${dupid} to ${remote}, ${status}, ${whose}, added ${formatDuration(nowMs - createdAtMs)} ago`]
   const pending = pendingMutations === undefined ? 'lag unknown' : `${plural(pendingMutations, 'mutation')} pending`
   lines.push(`${formatCount(shippingPartitions)} of ${plural(partitionCount ?? 0, 'partition')} ship, ${pending}`)
-  const worst = lag.slice(0, WORST).map(({lagMutations, partitionIndex, server}) => `${partitionIndex} on ${server}: ${formatCount(lagMutations)}`)
-  if (worst.length > 0) lines.push(`lag per partition, worst first: ${worst.join('; ')}${lag.length > WORST ? `; ${formatCount(lag.length - WORST)} more in --json` : ''}`)
-  if (unreported.length > 0) lines.push(`${plural(unreported.length, 'partition')} do not report it yet: ${listed(unreported)}`)
+  const worst = lag
+    .slice(0, WORST)
+    .map(({lagMutations, partitionIndex, server}) => `${partitionIndex} on ${server}: ${formatCount(lagMutations)}`)
+  if (worst.length > 0)
+    lines.push(
+      `lag per partition, worst first: ${worst.join('; ')}${lag.length > WORST ? `; ${formatCount(lag.length - WORST)} more in --json` : ''}`,
+    )
+  if (unreported.length > 0)
+    lines.push(`${plural(unreported.length, 'partition')} do not report it yet: ${listed(unreported)}`)
   const odd = lag.filter(({failMode}) => failMode !== 'FAIL_SLOW')
   if (odd.length > 0) lines.push(`${plural(odd.length, 'partition')} in ${odd[0]!.failMode}: mutations may be skipped`)
-  if (batching.length > 0) lines.push(`${plural(batching.length, 'source server')} ship in batches, which may reorder overwrites: ${listed(batching)}`)
+  if (batching.length > 0)
+    lines.push(
+      `${plural(batching.length, 'source server')} ship in batches, which may reorder overwrites: ${listed(batching)}`,
+    )
   return [...lines, ...others]
 }
 
@@ -38,7 +51,11 @@ export function proxyLines({proxies}: TableStatus): string[] {
 export function settingLines({settings}: TableStatus): string[] {
   const groups = new Map<string, string[]>()
   for (const {before, left, name, now, server, side} of settings) {
-    const state = left ? `still ${now}, was ${before}` : now === undefined ? `not read, was ${before}` : `back at ${now}`
+    const state = left
+      ? `still ${now}, was ${before}`
+      : now === undefined
+        ? `not read, was ${before}`
+        : `back at ${now}`
     const key = `${name} ${state}`
     groups.set(key, [...(groups.get(key) ?? []), server ?? `${side} metas`])
   }

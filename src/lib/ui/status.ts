@@ -75,7 +75,12 @@ export function tableLines(status: TableStatus, nowMs: number, width: number): s
     ['What is so', because],
     ['What it means', meaning],
     ['Phase', phaseLine(status, nowMs)],
-    ['Source', without.length > 0 ? `${plural(without.length, 'partition')} without a primary: ${without.slice(0, 10).join(', ')}` : undefined],
+    [
+      'Source',
+      without.length > 0
+        ? `${plural(without.length, 'partition')} without a primary: ${without.slice(0, 10).join(', ')}`
+        : undefined,
+    ],
     ['Target', targetLine(status)],
     ...duplicationLines(status, nowMs).map((line, index): [string, string] => [index === 0 ? 'Duplication' : '', line]),
     ['Deny', deniesLine(status)],
@@ -83,14 +88,28 @@ export function tableLines(status: TableStatus, nowMs: number, width: number): s
     ['Metaproxy', nodeLine(status)],
     ...proxyLines(status).map((line, index): [string, string] => [index === 0 ? 'Proxies' : '', line]),
     ...settingLines(status).map((line, index): [string, string] => [index === 0 ? 'Settings' : '', line]),
-    ['Guard', guard && `${guard.state}${guard.alive === false ? ' (its process is gone)' : ''} since ${formatTimeOfDay(guard.sinceMs)}, process ${guard.pid}: ${guard.text}`],
-    ['Lock', lock && (lock.held ? `held by ${lock.holder ?? 'somebody'}${lock.sinceMs === undefined ? '' : ` since ${formatTimeOfDay(lock.sinceMs)}`}` : 'nobody holds it')],
+    [
+      'Guard',
+      guard &&
+        `${guard.state}${guard.alive === false ? ' (its process is gone)' : ''} since ${formatTimeOfDay(guard.sinceMs)}, process ${guard.pid}: ${guard.text}`,
+    ],
+    [
+      'Lock',
+      lock &&
+        (lock.held
+          ? `held by ${lock.holder ?? 'somebody'}${lock.sinceMs === undefined ? '' : ` since ${formatTimeOfDay(lock.sinceMs)}`}`
+          : 'nobody holds it'),
+    ],
     ...journalLines(status, nowMs),
     ['Cut over now', predictionLine(status)],
     ...unreadLines(status.unread).map((line, index): [string, string] => [index === 0 ? 'Not read' : '', line]),
   ]
   const shown = lines.filter((line): line is [string, string] => line[1] !== undefined)
-  return [headline(status), ...shown.flatMap(([label, text]) => labelled(label, text, width)), ...nextLines(status, width)]
+  return [
+    headline(status),
+    ...shown.flatMap(([label, text]) => labelled(label, text, width)),
+    ...nextLines(status, width),
+  ]
 }
 
 function briefLines(status: TableStatus, width: number): string[] {
@@ -106,8 +125,14 @@ export function statusLines(report: StatusReport, detailed: boolean, width: numb
   const cluster = source.cluster ?? 'a cluster that does not answer'
   const read = `read from ${cluster} (${source.metas.join(',')}) at ${formatTimeOfDay(readAtMs)} in ${formatDuration(tookMs)}`
   if (detailed) return [...tables.flatMap((table) => tableLines(table, readAtMs, width)), '', printable(read)]
-  const none = source.cluster === undefined ? unreadLines(unread) : ['No table is being migrated, duplicated or denied, and no journal is here.']
-  const body = tables.length === 0 ? none.flatMap((line) => paragraph(line, '', width)) : tables.flatMap((table) => [...briefLines(table, width), ''])
+  const none =
+    source.cluster === undefined
+      ? unreadLines(unread)
+      : ['No table is being migrated, duplicated or denied, and no journal is here.']
+  const body =
+    tables.length === 0
+      ? none.flatMap((line) => paragraph(line, '', width))
+      : tables.flatMap((table) => [...briefLines(table, width), ''])
   const counted = tables.length === 0 ? '' : `${plural(tables.length, 'table')}, `
   return [...body, printable(`${counted}${read}`)]
 }

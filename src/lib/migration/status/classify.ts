@@ -13,7 +13,8 @@ export interface NamedState {
 /** Names the state of a table. Pure: the same facts give the same answer. */
 export function classify(facts: StatusFacts, view: StatusView = viewOf(facts)): NamedState {
   const {source} = facts
-  if (!source) return named('unreachable', unreadSentence(facts, 'source') ?? 'The metas of the source could not be asked.')
+  if (!source)
+    return named('unreachable', unreadSentence(facts, 'source') ?? 'The metas of the source could not be asked.')
   if (!source.table) return withoutTable(facts, view, source.cluster)
   if (view.committed) return classifyCommitted(facts, view)
   const unread = facts.unread.find(({what}) => what === 'duplications')
@@ -46,7 +47,9 @@ function withoutTable(facts: StatusFacts, view: StatusView, cluster: string): Na
 }
 
 function witnessOf({node}: StatusFacts, {committed}: StatusView): string {
-  return committed === 'node' ? `${node!.path} names ${node!.cluster}` : 'the journal says that the table was handed over'
+  return committed === 'node'
+    ? `${node!.path} names ${node!.cluster}`
+    : 'the journal says that the table was handed over'
 }
 
 /** A node that can be read, or is surely not there, and leads to neither side. */
@@ -65,17 +68,34 @@ function classifyCommitted(facts: StatusFacts, view: StatusView): NamedState {
   const to = target?.cluster ?? 'the target'
   if (target?.table?.deny !== undefined) return targetDenied(table, target)
   if (view.deny === undefined || view.deny.endsWith('*read')) {
-    return named('both-open', `${witness}, and ${source!.cluster} carries ${view.deny ?? 'no deny'}: it accepts writes too.`)
+    return named(
+      'both-open',
+      `${witness}, and ${source!.cluster} carries ${view.deny ?? 'no deny'}: it accepts writes too.`,
+    )
   }
 
-  if (!view.closed) return named('half-switched', `${witness}, and ${source!.cluster} carries ${view.deny}, not reconfig*all.`)
-  const stale = proxies.filter(({side}) => side === 'source').map(({address}) => address)
-  if (stale.length > 0) return named('stale-proxy', `${witness}, and ${shortList(stale)} still leads to ${source!.cluster}.`)
   const left = leftOver(facts, view)
+  if (view.working && (!view.closed || left.length > 0)) {
+    const todo = [
+      ...(view.closed ? [] : [`${source!.cluster} still carries ${view.deny}`]),
+      ...left.map(({text}) => text),
+    ]
+    return named('finishing', `${to} serves; to be done: ${todo.join('; ')}.`)
+  }
+
+  if (!view.closed)
+    return named('half-switched', `${witness}, and ${source!.cluster} carries ${view.deny}, not reconfig*all.`)
+  const stale = proxies.filter(({side}) => side === 'source').map(({address}) => address)
+  if (stale.length > 0)
+    return named('stale-proxy', `${witness}, and ${shortList(stale)} still leads to ${source!.cluster}.`)
   if (left.length > 0) {
     const claimed = facts.journal !== undefined && !view.journalFinished
-    if (claimed) return named('switched-unfinished', `${to} serves; still there: ${left.map(({text}) => text).join('; ')}.`)
-    return named(left[0]!.id, `${to} serves, and no run is there that would take away: ${left.map(({text}) => text).join('; ')}.`)
+    if (claimed)
+      return named('switched-unfinished', `${to} serves; still there: ${left.map(({text}) => text).join('; ')}.`)
+    return named(
+      left[0]!.id,
+      `${to} serves, and no run is there that would take away: ${left.map(({text}) => text).join('; ')}.`,
+    )
   }
 
   if (source!.duplications === undefined) {
@@ -105,7 +125,11 @@ function leftOver({settings, target}: StatusFacts, {entry}: StatusView): LeftOve
 function settingsSentence(settings: StatusFacts['settings']): string | undefined {
   const left = settings.filter((setting) => setting.left)
   if (left.length === 0) return undefined
-  return shortList(left.map(({before, name, now, server, side}) => `${name}=${now} on ${server ?? `the ${side}'s metas`} (was ${before})`))
+  return shortList(
+    left.map(
+      ({before, name, now, server, side}) => `${name}=${now} on ${server ?? `the ${side}'s metas`} (was ${before})`,
+    ),
+  )
 }
 
 function targetDenied(table: string, {cluster, table: copy}: TargetFacts): NamedState {
@@ -126,7 +150,9 @@ function classifyDenied(facts: StatusFacts, view: StatusView, deny: string): Nam
   }
 
   if (!view.ourDeny) return named('foreign-deny', `${carries}, and no journal here says why.`)
-  const ended = journal?.ended ? `its run ended (${journal.ended.outcome})` : 'its run has not ended and is past its bound'
+  const ended = journal?.ended
+    ? `its run ended (${journal.ended.outcome})`
+    : 'its run has not ended and is past its bound'
   return named('write-denied', `${carries}${since}; ${ended}.`)
 }
 
@@ -135,13 +161,20 @@ function classifyOpen(facts: StatusFacts, view: StatusView): NamedState {
   return view.entry ? classifyDuplicating(facts, view, view.entry) : withoutDuplication(facts, view)
 }
 
-function withoutDuplication({journal, nowMs, settings, source, table, target}: StatusFacts, view: StatusView): NamedState {
+function withoutDuplication(
+  {journal, nowMs, settings, source, table, target}: StatusFacts,
+  view: StatusView,
+): NamedState {
   const left = settingsSentence(settings)
   const working = journal !== undefined && journal.ended === undefined && nowMs - journal.lastAtMs < 300_000
-  if (working && journal.phase?.id === 'duplicate') return named('preparing', `A run is about to duplicate ${table}${left ? `; set: ${left}` : ''}.`)
+  if (working && journal.phase?.id === 'duplicate')
+    return named('preparing', `A run is about to duplicate ${table}${left ? `; set: ${left}` : ''}.`)
   const master = target?.table?.followerEnvs['duplication.master_cluster']
   if (master !== undefined && master === source!.cluster) {
-    return named('orphan-target', `${target!.cluster} has a copy of ${table} made from ${master}, and nothing is shipped to it.`)
+    return named(
+      'orphan-target',
+      `${target!.cluster} has a copy of ${table} made from ${master}, and nothing is shipped to it.`,
+    )
   }
 
   if (left !== undefined) return named('leftover-settings', `Still set: ${left}.`)
@@ -149,7 +182,11 @@ function withoutDuplication({journal, nowMs, settings, source, table, target}: S
   return named('idle', `${source!.cluster} serves ${table}${knows}.`)
 }
 
-function classifyDuplicating(facts: StatusFacts, view: StatusView, entry: NonNullable<StatusView['entry']>): NamedState {
+function classifyDuplicating(
+  facts: StatusFacts,
+  view: StatusView,
+  entry: NonNullable<StatusView['entry']>,
+): NamedState {
   const {source, table, target} = facts
   const what = `Duplication ${entry.dupid} to ${entry.remote} is in ${entry.status}`
   const known = target?.reached && target.cluster === entry.remote ? target : undefined
@@ -161,12 +198,18 @@ function classifyDuplicating(facts: StatusFacts, view: StatusView, entry: NonNul
   const preparing = entry.status === 'DS_PREPARE' || entry.status === 'DS_INIT'
   const master = known?.table?.followerEnvs['duplication.master_cluster']
   if (preparing && known?.table && master !== source!.cluster) {
-    return named('copy-blocked', `${what}, and ${known.cluster} has a table ${table} (id ${known.table.appId}) that is no copy of it.`)
+    return named(
+      'copy-blocked',
+      `${what}, and ${known.cluster} has a table ${table} (id ${known.table.appId}) that is no copy of it.`,
+    )
   }
 
   if (!view.ours) return named('foreign-duplication', `${what}, and no journal here says that a migration began it.`)
   if (view.forgotten) {
-    return named('forgotten-duplication', `${what}; the last run ${facts.journal!.ended ? `ended (${facts.journal!.ended.outcome})` : 'wrote its last record'} ${new Date(facts.journal!.lastAtMs).toISOString()}.`)
+    return named(
+      'forgotten-duplication',
+      `${what}; the last run ${facts.journal!.ended ? `ended (${facts.journal!.ended.outcome})` : 'wrote its last record'} ${new Date(facts.journal!.lastAtMs).toISOString()}.`,
+    )
   }
 
   if (preparing) return named('preparing', `${what}.`)
@@ -175,7 +218,11 @@ function classifyDuplicating(facts: StatusFacts, view: StatusView, entry: NonNul
   return catchingUp(facts, view, what)
 }
 
-function catchingUp({source}: StatusFacts, {pendingMutations, shipping, thresholdMutations}: StatusView, what: string): NamedState {
+function catchingUp(
+  {source}: StatusFacts,
+  {pendingMutations, shipping, thresholdMutations}: StatusView,
+  what: string,
+): NamedState {
   const partitionCount = source!.table!.partitionCount
   const ship = shipping?.partitions.filter(({duplicating}) => duplicating).length ?? 0
   const figures = `${ship} of ${partitionCount} partitions ship, ${pendingMutations ?? 'unknown'} mutations pending (threshold ${thresholdMutations})`

@@ -19,7 +19,11 @@ function denyDisagrees({hints}: JournalFacts, {closed, committed, deny}: StatusV
   return `The journal says that ${hints.deny} was set on the source and not taken back; the source ${now}.`
 }
 
-function duplicationDisagrees({source}: StatusFacts, view: StatusView, {hints}: JournalFacts): Array<string | undefined> {
+function duplicationDisagrees(
+  {source}: StatusFacts,
+  view: StatusView,
+  {hints}: JournalFacts,
+): Array<string | undefined> {
   if (source!.duplications === undefined) return []
   const {entry, otherEntries, ours} = view
   const there = [entry, ...otherEntries].some((known) => known?.dupid === hints.dupid)

@@ -1,7 +1,7 @@
-import {readdir} from 'node:fs/promises'
 import {join} from 'node:path'
 
 import {messageOf, MigratorError} from '../../errors.js'
+import type {Files} from '../../files.js'
 import {hintsOf, type JournalRecord, readJournal} from '../journal.js'
 import type {JournalFacts, Unread} from './facts.js'
 
@@ -15,12 +15,11 @@ export interface JournalFile {
 }
 
 /** Every journal in the directory; none when there is no directory. @throws MigratorError `journal.unusable` */
-export async function listJournals(directory: string): Promise<JournalFile[]> {
+export async function listJournals(directory: string, files: Files): Promise<JournalFile[]> {
   let names: string[]
   try {
-    names = await readdir(directory)
+    names = await files.list(directory)
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
     throw new MigratorError('journal.unusable', `the journals in ${directory} cannot be listed: ${messageOf(error)}`, {
       cause: error,
     })
@@ -43,12 +42,14 @@ function parseName(name: string): Omit<JournalFile, 'path'> | undefined {
 }
 
 /** What one journal says; undefined when no run ever began to change anything. @throws MigratorError `journal.*` */
-export async function readJournalFacts(file: JournalFile): Promise<JournalFacts | undefined> {
+export async function readJournalFacts(file: JournalFile, files: Files): Promise<JournalFacts | undefined> {
   try {
-    return summarize(file, await readJournal(file.path))
+    return summarize(file, await readJournal(file.path, files))
   } catch (error) {
     if (error instanceof MigratorError) throw error
-    throw new MigratorError('journal.unusable', `journal ${file.path} cannot be read: ${messageOf(error)}`, {cause: error})
+    throw new MigratorError('journal.unusable', `journal ${file.path} cannot be read: ${messageOf(error)}`, {
+      cause: error,
+    })
   }
 }
 
@@ -107,16 +108,19 @@ export interface JournalChoice {
  * that is there, else the latest.
  */
 export async function chooseJournal(
-  files: readonly JournalFile[],
+  journals: readonly JournalFile[],
   {remotes, sourceCluster, targetCluster}: JournalChoice,
+  files: Files,
 ): Promise<{journal?: JournalFacts; unread: Unread[]}> {
   const unread: Unread[] = []
   const read = await Promise.all(
-    files
-      .filter((file) => (targetCluster === undefined ? file.targetCluster !== sourceCluster : file.targetCluster === targetCluster))
+    journals
+      .filter((file) =>
+        targetCluster === undefined ? file.targetCluster !== sourceCluster : file.targetCluster === targetCluster,
+      )
       .map(async (file) => {
         try {
-          return await readJournalFacts(file)
+          return await readJournalFacts(file, files)
         } catch (error) {
           if (!(error instanceof MigratorError)) throw error
           unread.push({code: error.code, message: error.message, what: 'journal'})
@@ -126,7 +130,10 @@ export async function chooseJournal(
   )
   const known = read
     .filter((facts) => facts !== undefined)
-    .filter((facts) => sourceCluster === undefined || facts.sourceCluster === undefined || facts.sourceCluster === sourceCluster)
+    .filter(
+      (facts) =>
+        sourceCluster === undefined || facts.sourceCluster === undefined || facts.sourceCluster === sourceCluster,
+    )
     .sort((a, b) => b.lastAtMs - a.lastAtMs)
   const journal = known.find((facts) => remotes.includes(facts.targetCluster)) ?? known[0]
   return {...(journal ? {journal} : {}), unread}

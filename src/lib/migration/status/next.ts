@@ -22,6 +22,7 @@ const verbs: Partial<Record<StateId, {extra?: string[]; verb: Verb}>> = {
   cutover: {extra: ['--watch'], verb: 'migrate-status'},
   'denied-unclear': {verb: 'migrate-status'},
   'foreign-deny': {extra: ['--adopt'], verb: 'migrate-rollback'},
+  finishing: {extra: ['--watch'], verb: 'migrate-status'},
   'forgotten-duplication': {verb: 'migrate-rollback'},
   'half-switched': {verb: 'migrate'},
   'leftover-envs': {verb: 'migrate'},

@@ -1,5 +1,6 @@
 import type {MigrationWorld} from '../index.js'
-import type {GuardFacts, LockFacts} from './facts.js'
+import type {LockPlace} from '../lock.js'
+import type {LockFacts} from './facts.js'
 
 /** What `readStatus` is asked. */
 export interface StatusQuery {
@@ -18,9 +19,9 @@ export interface StatusQuery {
 }
 
 /** What reading needs of the world; nothing of it changes anything. */
-export interface StatusWorld extends MigrationWorld {
-  /** Absent: nothing is said of a guard. */
-  readGuard?(table: string, targetCluster: string): Promise<GuardFacts | undefined>
-  /** Absent: nothing is said of a lock. */
-  readLock?(table: string, targetCluster: string): Promise<LockFacts | undefined>
+export interface StatusWorld extends Omit<MigrationWorld, 'startGuard'> {
+  /** Whether a process of this machine lives; default: the system is asked. */
+  isAlive?(pid: number): boolean
+  /** Who holds a table's lock; absent: nothing is said of a lock. */
+  readLock?(place: LockPlace, signal: AbortSignal): Promise<LockFacts | undefined>
 }

@@ -110,7 +110,10 @@ export function generationOf(isMaster: boolean): Generation {
 export async function readSettings(
   asking: Asking,
   changed: readonly Effect[],
-  clusters: {metaLevel(side: 'source' | 'target'): Promise<string | undefined>; of(side: 'source' | 'target'): Cluster | undefined},
+  clusters: {
+    metaLevel(side: 'source' | 'target'): Promise<string | undefined>
+    of(side: 'source' | 'target'): Cluster | undefined
+  },
   signal: AbortSignal,
 ): Promise<SettingFacts[]> {
   const settings: SettingFacts[] = []
@@ -118,15 +121,29 @@ export async function readSettings(
     if (effect.kind === 'set-meta-level') {
       const {before, level, side} = effect
       const now = await clusters.metaLevel(side)
-      settings.push({before, left: now === level && level !== before, name: 'meta level', ...(now === undefined ? {} : {now}), side})
+      settings.push({
+        before,
+        left: now === level && level !== before,
+        name: 'meta level',
+        ...(now === undefined ? {} : {now}),
+        side,
+      })
     }
 
     // Without a value from before there is nothing to put back.
     if (effect.kind !== 'set-server-config' || effect.before === '') return
     const {before, name, server, side, value} = effect
     const cluster = clusters.of(side)
-    const now = cluster && (await asking.ask(`server ${server}`, () => cluster.server(server).config(name, serverLimits(signal))))
-    settings.push({before, left: now === value && value !== before, name, ...(now === undefined ? {} : {now}), server, side})
+    const now =
+      cluster && (await asking.ask(`server ${server}`, () => cluster.server(server).config(name, serverLimits(signal))))
+    settings.push({
+      before,
+      left: now === value && value !== before,
+      name,
+      ...(now === undefined ? {} : {now}),
+      server,
+      side,
+    })
   })
   return settings.sort((a, b) => `${a.side} ${a.name} ${a.server}`.localeCompare(`${b.side} ${b.name} ${b.server}`))
 }

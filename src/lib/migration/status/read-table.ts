@@ -2,21 +2,32 @@ import type {Cluster, ClusterInfo, TableConfiguration} from '../../pegasus/clust
 import {type DuplicationEntry, DuplicationStatus} from '../../rpc/structs/duplication.js'
 import type {AppInfo} from '../../rpc/structs/table.js'
 import {DENY_ENV} from '../effects-live.js'
-import {type PredictionFacts, predictWindow, type WindowPrediction} from '../preflight/prediction.js'
-import {type Asking, early, metaLimits} from './asking.js'
-import type {DuplicationFacts, JournalFacts, ProxyFacts, ShippingFacts, SourceFacts, StatusFacts, TargetFacts} from './facts.js'
+import {predictWindow, type WindowPrediction} from '../preflight/prediction.js'
+import {type Asking, metaLimits} from './asking.js'
+import type {
+  DuplicationFacts,
+  JournalFacts,
+  LockFacts,
+  ProxyFacts,
+  ShippingFacts,
+  SourceFacts,
+  StatusFacts,
+} from './facts.js'
 import {chooseJournal, type JournalFile} from './journal-facts.js'
-import {type Names, nodeFacts, type NodeReading, readNode, readProxy} from './read-metaproxy.js'
-import {generationOf, readSettings, readShippingFacts, readTimers} from './read-servers.js'
-import {locateTarget, tableNamed, targetFacts, type TargetLocation, withoutPrimary} from './read-target.js'
+import {readGuard} from './read-guards.js'
+import {readProxy} from './read-metaproxy.js'
+import {generationOf, readSettings, readShippingFacts, readTimers, type TimerFacts} from './read-servers.js'
+import {metaproxyPlace, readTargetSide, type TargetSide} from './read-sides.js'
+import {tableNamed, withoutPrimary} from './read-target.js'
 import type {Reading} from './reader.js'
 import {viewOf} from './view.js'
 
 /** What a reading knows already when it comes to one table. */
 export interface TableTask {
-  files: JournalFile[]
   info: ClusterInfo | undefined
   isMaster: boolean
+  /** Of tables of this name. */
+  journals: JournalFile[]
   name: string
   /** Of the source; absent: they could not be read. */
   tables: AppInfo[] | undefined
@@ -29,6 +40,7 @@ export async function readTable(reading: Reading, asking: Asking, task: TableTas
 
 class TableReading {
   private configuration: TableConfiguration | undefined
+  private journal: JournalFacts | undefined
   private readonly source: Cluster
 
   constructor(
@@ -40,51 +52,67 @@ class TableReading {
   }
 
   async run(): Promise<StatusFacts> {
-    const {files, info, name, tables} = this.task
-    const {nowMs, reader} = this.reading
+    const {asking, reading, task} = this
+    const {info, name, tables} = task
     const table = tables && tableNamed(tables, name)
     const [duplications, configuration] = await Promise.all([
-      table && this.ask('duplications', async (limits) => (await this.source.duplications(name, limits)).map((entry) => factsOf(entry))),
-      table && this.ask('configuration', (limits) => this.source.configuration(name, limits)),
+      table && this.readDuplications(),
+      table && this.readConfiguration(),
     ])
     this.configuration = configuration
-    const {journal, unread} = await chooseJournal(files, {
-      remotes: (duplications ?? []).map(({remote}) => remote),
-      ...(info ? {sourceCluster: info.clusterName} : {}),
-      ...(reader.query.targetCluster === undefined ? {} : {targetCluster: reader.query.targetCluster}),
-    })
-    this.asking.unread.push(...unread)
-
     const entries = duplications ?? []
-    const [target, shipping] = await Promise.all([
-      this.readTargetSide(entries, journal),
-      this.readShipping(entries, journal),
+    const journal = await this.chooseJournal(entries)
+    this.journal = journal
+    const isShipping = entries.some(({status}) => status === 'DS_LOG') && !table?.envs.has(DENY_ENV)
+    const [target, shipping, timers, guard, lock] = await Promise.all([
+      readTargetSide(reading, asking, {duplications: entries, info, journal, name}),
+      this.readShipping(entries),
+      isShipping ? this.readTimers() : [],
+      journal && asking.ask('guard', () => readGuard(reading.reader.world, name, journal)),
+      this.readLock(),
     ])
-    const [proxies, settings, guard, lock] = await Promise.all([
-      this.readProxies(journal, target.configuration),
-      this.readSettings(journal, target.location),
-      reader.world.readGuard?.(name, target.location?.cluster ?? ''),
-      reader.world.readLock?.(name, target.location?.cluster ?? ''),
-    ])
+    const [proxies, settings] = await Promise.all([this.readProxies(target), this.readSettings(target)])
     const facts: StatusFacts = {
       ...(guard ? {guard} : {}),
       ...(journal ? {journal} : {}),
       ...(lock ? {lock} : {}),
       ...(target.node ? {node: target.node} : {}),
-      nowMs,
+      nowMs: reading.nowMs,
       proxies,
       settings,
       ...(info && tables ? {source: this.sourceFacts(info, table, duplications, shipping)} : {}),
       table: name,
       ...(target.facts ? {target: target.facts} : {}),
-      unread: this.asking.unread,
+      unread: asking.unread,
     }
-    const prediction = await this.predict(facts)
+    const prediction = this.predict(facts, timers)
     return {...facts, ...(prediction ? {prediction} : {})}
   }
 
-  private ask<T>(what: string, question: (limits: ReturnType<typeof metaLimits>) => Promise<T>): Promise<T | undefined> {
-    return this.asking.ask(what, () => question(metaLimits(this.reading.signal)))
+  private readDuplications(): Promise<DuplicationFacts[] | undefined> {
+    return this.asking.ask('duplications', async () => {
+      const entries = await this.source.duplications(this.task.name, metaLimits(this.reading.signal))
+      return entries.map((entry) => factsOf(entry))
+    })
+  }
+
+  private readConfiguration(): Promise<TableConfiguration | undefined> {
+    return this.asking.ask('configuration', () =>
+      this.source.configuration(this.task.name, metaLimits(this.reading.signal)),
+    )
+  }
+
+  private async chooseJournal(entries: DuplicationFacts[]): Promise<JournalFacts | undefined> {
+    const {info, journals} = this.task
+    const {files, query} = this.reading.reader
+    const choice = {
+      remotes: entries.map(({remote}) => remote),
+      ...(info ? {sourceCluster: info.clusterName} : {}),
+      ...(query.targetCluster === undefined ? {} : {targetCluster: query.targetCluster}),
+    }
+    const {journal, unread} = await chooseJournal(journals, choice, files)
+    this.asking.unread.push(...unread)
+    return journal
   }
 
   private sourceFacts(
@@ -94,6 +122,7 @@ class TableReading {
     shipping: ShippingFacts | undefined,
   ): SourceFacts {
     const deny = table?.envs.get(DENY_ENV)
+    const {appId = 0, partitionCount = 0} = table ?? {}
     return {
       cluster: info.clusterName,
       ...(duplications ? {duplications} : {}),
@@ -101,115 +130,72 @@ class TableReading {
       metaLevel: info.metaFunctionLevel,
       metas: this.reading.reader.query.sourceMetas,
       ...(shipping ? {shipping} : {}),
-      ...(table ? {table: {appId: table.appId, ...(deny === undefined ? {} : {deny}), partitionCount: table.partitionCount}} : {}),
+      ...(table ? {table: {appId, ...(deny === undefined ? {} : {deny}), partitionCount}} : {}),
       withoutPrimary: withoutPrimary(this.configuration),
     }
   }
 
-  /** The node first: what it names may be all that tells the target. */
-  private async readTargetSide(
-    duplications: DuplicationFacts[],
-    journal?: JournalFacts,
-  ): Promise<{configuration?: TableConfiguration; facts?: TargetFacts; location?: TargetLocation; node?: StatusFacts['node']}> {
-    const {info, name} = this.task
-    const {reader, signal} = this.reading
-    const {query} = reader
-    const reads = early(this.readNode(journal))
-    const sourceCluster = info?.clusterName ?? ''
-    const clues = {
-      duplications,
-      ...(journal ? {journal} : {}),
-      query,
-      sourceCluster,
-      sourceDump: () => reader.sourceDump(this.source, this.asking, signal),
-    }
-    const knownEarly = duplications.length > 0 || journal !== undefined || query.targetCluster !== undefined
-    const location = (knownEarly ? await locateTarget(clues) : undefined) ?? (await this.locateByNode(clues, reads))
-    if (!location) return {node: await this.nodeOf(reads)}
-    const {cluster, info: targetInfo, tables: targetTables} = this.reading.clusterReading(location.metas, 'target', this.asking)
-    const [tables, configuration] = await Promise.all([
-      targetTables,
-      targetTables.then((known) =>
-        known && tableNamed(known, name) ? this.ask('target', (limits) => cluster.configuration(name, limits)) : undefined,
-      ),
-    ])
-    const own = await targetInfo
-    const names: Names = {
-      metas: [...location.metas, ...(own?.metaServers ?? [])],
-      names: [location.cluster, ...(own ? [own.clusterName] : [])],
-    }
-    const node = await this.nodeOf(reads, names)
-    return {
-      ...(configuration ? {configuration} : {}),
-      facts: targetFacts(location, tables, name, configuration),
-      location,
-      ...(node ? {node} : {}),
-    }
-  }
-
-  private async locateByNode(clues: Parameters<typeof locateTarget>[0], reads: Promise<NodeReading | undefined>) {
-    const node = await reads
-    return node && locateTarget({...clues, node})
-  }
-
-  private async nodeOf(reads: Promise<NodeReading | undefined>, target?: Names): Promise<StatusFacts['node']> {
-    const node = await reads
-    const {info} = this.task
-    const {query} = this.reading.reader
-    const source = {metas: [...query.sourceMetas, ...(info?.metaServers ?? [])], names: info ? [info.clusterName] : []}
-    return node && nodeFacts(node, source, target)
-  }
-
-  private async readNode(journal?: JournalFacts): Promise<NodeReading | undefined> {
-    const {info, name} = this.task
-    const {reader, signal, stop} = this.reading
-    const root = reader.query.zooKeeperRoot ?? journal?.root
-    const hosts = reader.query.zooKeeperHosts ?? journal?.metaproxyHosts ?? info?.zookeeperHosts
-    if (root === undefined || !hosts) return undefined
-    return readNode(reader.storeOf(hosts, root), {hosts, root, table: name}, signal, stop)
-  }
-
-  private async readShipping(entries: DuplicationFacts[], journal?: JournalFacts): Promise<ShippingFacts | undefined> {
-    const wanted = this.reading.reader.query.targetCluster ?? journal?.targetCluster
+  private async readShipping(entries: DuplicationFacts[]): Promise<ShippingFacts | undefined> {
+    const wanted = this.reading.reader.query.targetCluster ?? this.journal?.targetCluster
     const entry = entries.find(({remote}) => remote === wanted) ?? entries[0]
     if (!entry || !this.configuration) return undefined
     return readShippingFacts(this.asking, this.source, this.configuration, entry.dupid, this.reading.signal)
   }
 
-  private async readProxies(journal?: JournalFacts, target?: TableConfiguration): Promise<ProxyFacts[]> {
+  private async readTimers(): Promise<TimerFacts[]> {
+    const {reader, signal} = this.reading
+    return this.configuration ? readTimers(this.asking, this.source, this.configuration, reader.dumps, signal) : []
+  }
+
+  private async readLock(): Promise<LockFacts | undefined> {
+    const {info, name} = this.task
+    const {reader, signal} = this.reading
+    const {query, world} = reader
+    if (!world.readLock || !info) return undefined
+    const metaproxy = metaproxyPlace(query, info, this.journal)
+    const place = {
+      clock: world.clock,
+      directory: world.journalDirectory,
+      ...(metaproxy ? {metaproxy: {...metaproxy, auth: query.zooKeeperAuth}} : {}),
+      sourceCluster: info.clusterName,
+      table: name,
+    }
+    return this.asking.ask('lock', () => world.readLock!(place, signal))
+  }
+
+  private async readProxies({configuration}: TargetSide): Promise<ProxyFacts[]> {
     const {reader, signal, stop} = this.reading
-    const addresses = reader.query.proxies.length > 0 ? reader.query.proxies : (journal?.proxies ?? [])
-    const sides = {...(this.configuration ? {source: this.configuration} : {}), ...(target ? {target} : {})}
+    const addresses = reader.query.proxies.length > 0 ? reader.query.proxies : (this.journal?.proxies ?? [])
+    const sides = {
+      ...(this.configuration ? {source: this.configuration} : {}),
+      ...(configuration ? {target: configuration} : {}),
+    }
     return Promise.all(
       addresses.map((address) => readProxy(reader.client.pool, address, this.task.name, sides, signal, stop)),
     )
   }
 
-  private readSettings(journal?: JournalFacts, target?: TargetLocation) {
-    const side = (wanted: 'source' | 'target') =>
-      wanted === 'source' ? this.reading.source : target && this.reading.clusterReading(target.metas, 'target', this.asking)
-    return readSettings(
-      this.asking,
-      journal?.hints.settings ?? [],
-      {
-        async metaLevel(wanted) {
-          return (await side(wanted)?.info)?.metaFunctionLevel
-        },
-        of: (wanted) => side(wanted)?.cluster,
+  private readSettings({location}: TargetSide) {
+    const {asking, reading} = this
+    const side = (wanted: 'source' | 'target') => {
+      if (wanted === 'source') return reading.source
+      return location && reading.clusterReading(location.metas, 'target', asking)
+    }
+
+    const clusters = {
+      async metaLevel(wanted: 'source' | 'target') {
+        return (await side(wanted)?.info)?.metaFunctionLevel
       },
-      this.reading.signal,
-    )
+      of: (wanted: 'source' | 'target') => side(wanted)?.cluster,
+    }
+    return readSettings(asking, this.journal?.hints.settings ?? [], clusters, reading.signal)
   }
 
   /** Only of a table that could be cut over: while its duplication ships and nothing is denied yet. */
-  private async predict(facts: StatusFacts): Promise<WindowPrediction | undefined> {
-    const view = viewOf(facts)
-    if (view.entry?.status !== 'DS_LOG' || view.committed || view.deny !== undefined || !this.configuration) return undefined
-    const {reader, signal} = this.reading
-    const servers = await readTimers(this.asking, this.source, this.configuration, reader.dumps, signal)
-    if (servers.length === 0) return undefined
-    const source: PredictionFacts['source'] = {generation: generationOf(this.task.isMaster), servers}
-    return predictWindow({source})
+  private predict(facts: StatusFacts, servers: TimerFacts[]): WindowPrediction | undefined {
+    const {committed, entry} = viewOf(facts)
+    if (entry?.status !== 'DS_LOG' || committed || servers.length === 0) return undefined
+    return predictWindow({source: {generation: generationOf(this.task.isMaster), servers}})
   }
 }
 

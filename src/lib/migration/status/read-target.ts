@@ -50,7 +50,10 @@ export async function locateTarget(clues: TargetClues): Promise<TargetLocation |
 /** The table of this name that is not dropped. */
 export function tableNamed(tables: readonly AppInfo[], name: string): AppInfo | undefined {
   const named = tables.filter(({appName}) => appName === name)
-  return named.find(({status}) => status === AppStatus.AS_AVAILABLE) ?? named.find(({status}) => status !== AppStatus.AS_DROPPED)
+  return (
+    named.find(({status}) => status === AppStatus.AS_AVAILABLE) ??
+    named.find(({status}) => status !== AppStatus.AS_DROPPED)
+  )
 }
 
 export function withoutPrimary(configuration?: TableConfiguration): number[] {

@@ -1,5 +1,6 @@
 import {deadline} from '../../clock.js'
 import {MigratorError} from '../../errors.js'
+import {diskFiles, type Files} from '../../files.js'
 import {parseZooKeeperAuth} from '../../metaproxy/zookeeper-options.js'
 import {ZooKeeperStore} from '../../metaproxy/zookeeper-store.js'
 import type {MetaproxyStore} from '../../metaproxy/store.js'
@@ -32,6 +33,7 @@ export interface ClusterReading {
 /** Reads the status again and again over the same connections. */
 export class StatusReader {
   readonly client: PegasusClient
+  readonly files: Files
   /** Configuration files of servers that do not register their timers as flags. */
   readonly dumps = new Map<string, TimerFacts['dump']>()
   private readonly clusters = new Map<string, Cluster>()
@@ -43,6 +45,7 @@ export class StatusReader {
     readonly query: StatusQuery,
     readonly world: StatusWorld,
   ) {
+    this.files = world.files ?? diskFiles
     this.client = new PegasusClient({clock: world.clock, random: world.random, transport: world.transport})
   }
 
@@ -76,7 +79,12 @@ export class StatusReader {
     const key = `${hosts} ${root}`
     const open = () =>
       world.openStore?.({auth, hosts, root}, world.clock) ??
-      new ZooKeeperStore({...(auth === undefined ? {} : {auth: parseZooKeeperAuth(auth)}), clock: world.clock, hosts, root})
+      new ZooKeeperStore({
+        ...(auth === undefined ? {} : {auth: parseZooKeeperAuth(auth)}),
+        clock: world.clock,
+        hosts,
+        root,
+      })
     const store = this.stores.get(key) ?? open()
     this.stores.set(key, store)
     return store
@@ -93,7 +101,10 @@ export class StatusReader {
 
   /** Only master answers RPC_CM_LIST_DUPLICATION. */
   async knowsMaster(source: Cluster, asking: Asking, signal: AbortSignal): Promise<boolean> {
-    this.isMaster ??= await asking.ask('generation', async () => (await source.listDuplications(NO_TABLE, metaLimits(signal))) !== undefined)
+    this.isMaster ??= await asking.ask(
+      'generation',
+      async () => (await source.listDuplications(NO_TABLE, metaLimits(signal))) !== undefined,
+    )
     return this.isMaster ?? false
   }
 }
@@ -141,13 +152,15 @@ export class Reading {
     await forEachBounded(names, TABLES_AT_ONCE, async (name) => {
       const asking = new Asking(this.stop)
       asking.unread.push(...this.head.unread)
-      const files = journals.filter(({table}) => table === name)
-      const facts = await readTable(this, asking, {files, info, isMaster, name, tables})
+      const own = journals.filter(({table}) => table === name)
+      const facts = await readTable(this, asking, {info, isMaster, journals: own, name, tables})
       status.set(name, reportTable(facts, {sourceMetas: query.sourceMetas}))
     })
     this.stop?.throwIfAborted()
     // A journal that is not of this cluster, or of a run that never began, is no reason to show a table.
-    const shown = names.map((name) => status.get(name)!).filter((table) => query.table !== undefined || isWorthShowing(table))
+    const shown = names
+      .map((name) => status.get(name)!)
+      .filter((table) => query.table !== undefined || isWorthShowing(table))
     return reportAll(shown, {
       readAtMs: this.nowMs,
       source: {...(info ? {cluster: info.clusterName} : {}), metas: query.sourceMetas},
@@ -157,7 +170,9 @@ export class Reading {
   }
 
   private async listJournals(): Promise<JournalFile[]> {
-    return (await this.head.ask('journal', () => listJournals(this.reader.world.journalDirectory))) ?? []
+    return (
+      (await this.head.ask('journal', () => listJournals(this.reader.world.journalDirectory, this.reader.files))) ?? []
+    )
   }
 }
 

@@ -200,6 +200,7 @@ const seen: Partial<Record<StateId, PhaseId[]>> = {
   copying: ['duplicate'],
   cutover: ['deny', 'drain', 'switch'],
   'denied-unclear': ['switch'],
+  finishing: ['finish', 'switch'],
   'half-switched': ['switch'],
   paused: ['duplicate'],
   preparing: ['duplicate'],
@@ -213,6 +214,7 @@ function phaseOf({journal}: StatusFacts, {entry, ours}: StatusView, id: StateId)
   const told = phaseIds.find((phase) => phase === journal?.phase?.id)
   const agrees = told !== undefined && possible.includes(told)
   if (agrees) return {id: told, since: {atMs: journal!.phase!.atMs, from: 'journal'}}
-  const since = entry && ours && possible[0] === 'duplicate' ? {atMs: entry.createdAtMs, from: 'cluster' as const} : undefined
+  const since =
+    entry && ours && possible[0] === 'duplicate' ? {atMs: entry.createdAtMs, from: 'cluster' as const} : undefined
   return {id: possible[0]!, ...(since ? {since} : {})}
 }

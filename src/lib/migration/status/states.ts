@@ -25,7 +25,8 @@ export interface StateInfo {
 export const states = {
   'both-open': {
     level: 'needs-person',
-    meaning: 'The table was handed over to the target, and the source accepts writes too: clients that still use it write to the wrong side.',
+    meaning:
+      'The table was handed over to the target, and the source accepts writes too: clients that still use it write to the wrong side.',
     mend: 'Run the same table:migrate once more: it closes the source.',
     title: 'both sides open',
   },
@@ -43,7 +44,8 @@ export const states = {
   },
   'copy-blocked': {
     level: 'needs-person',
-    meaning: 'The duplication cannot create its copy: the target has a table of this name already. The metas retry for ever and say nothing.',
+    meaning:
+      'The duplication cannot create its copy: the target has a table of this name already. The metas retry for ever and say nothing.',
     mend: 'Drop or rename the table on the target, or roll the migration back.',
     title: 'copy blocked',
   },
@@ -61,13 +63,22 @@ export const states = {
   },
   'denied-unclear': {
     level: 'needs-person',
-    meaning: 'Clients are denied on the source, and the metaproxy node cannot be read: nobody can say which side serves.',
+    meaning:
+      'Clients are denied on the source, and the metaproxy node cannot be read: nobody can say which side serves.',
     mend: 'Make ZooKeeper reachable. Then look again; nothing may be lifted before.',
     title: 'denied, switch unclear',
   },
+  finishing: {
+    level: 'in-progress',
+    meaning:
+      'The table was handed over to the target, and a run does the last steps: it closes the source and clears up.',
+    mend: 'Wait.',
+    title: 'finishing',
+  },
   'foreign-deny': {
     level: 'needs-person',
-    meaning: 'Clients are denied on the source, and no journal on this machine says who did it: another machine, the old tool, or a person.',
+    meaning:
+      'Clients are denied on the source, and no journal on this machine says who did it: another machine, the old tool, or a person.',
     mend: 'Unless a migration runs on another machine: table:migrate-rollback --adopt takes it off.',
     title: 'denied by somebody else',
   },
@@ -79,13 +90,15 @@ export const states = {
   },
   'forgotten-duplication': {
     level: 'needs-person',
-    meaning: 'A duplication is left that no run works on. Before the switch its log fills the disks of the source; after the switch it can overwrite newer values on the target.',
+    meaning:
+      'A duplication is left that no run works on. Before the switch its log fills the disks of the source; after the switch it can overwrite newer values on the target.',
     mend: 'After the switch run the same table:migrate once more, before it table:migrate-rollback.',
     title: 'forgotten duplication',
   },
   'half-switched': {
     level: 'needs-person',
-    meaning: 'The table was handed over to the target, and the source is not closed yet: it refuses writes, and its reads are stale.',
+    meaning:
+      'The table was handed over to the target, and the source is not closed yet: it refuses writes, and its reads are stale.',
     mend: 'Run the same table:migrate once more: it closes the source and finishes.',
     title: 'half switched',
   },
@@ -103,7 +116,8 @@ export const states = {
   },
   'leftover-envs': {
     level: 'needs-person',
-    meaning: 'The table was moved, and its copy still carries duplication.* envs: a later duplication of it would copy from the wrong cluster.',
+    meaning:
+      'The table was moved, and its copy still carries duplication.* envs: a later duplication of it would copy from the wrong cluster.',
     mend: 'Delete these envs on the target; the same table:migrate does it where there is a metaproxy node.',
     title: 'leftover follower envs',
   },
@@ -127,19 +141,22 @@ export const states = {
   },
   'node-unclear': {
     level: 'needs-person',
-    meaning: 'Something of a migration is there, and the metaproxy node is missing, unusable, or names neither the source nor the target.',
+    meaning:
+      'Something of a migration is there, and the metaproxy node is missing, unusable, or names neither the source nor the target.',
     mend: 'Find out who wrote it; put the right cluster into it in one set.',
     title: 'node names neither side',
   },
   'orphan-target': {
     level: 'needs-person',
-    meaning: 'The target has a copy of the table that nothing is shipped to any more; it stands in the way of the next migration.',
+    meaning:
+      'The target has a copy of the table that nothing is shipped to any more; it stands in the way of the next migration.',
     mend: 'table:migrate-rollback --drop-target drops it.',
     title: 'orphan target table',
   },
   paused: {
     level: 'needs-person',
-    meaning: 'The duplication is paused and writes are allowed: nothing is shipped, and the log fills the disks of the source.',
+    meaning:
+      'The duplication is paused and writes are allowed: nothing is shipped, and the log fills the disks of the source.',
     mend: 'The same table:migrate lets it go on; table:migrate-rollback takes it back.',
     title: 'duplication paused',
   },
@@ -187,7 +204,8 @@ export const states = {
   },
   'write-denied': {
     level: 'needs-person',
-    meaning: 'A migration from this machine denied clients on the source, and its time is over: writes stay denied until somebody takes the deny back.',
+    meaning:
+      'A migration from this machine denied clients on the source, and its time is over: writes stay denied until somebody takes the deny back.',
     mend: 'table:migrate-rollback takes it back at once; the same table:migrate takes it back and goes on.',
     title: 'STUCK WRITE-DENY',
   },

@@ -6,6 +6,8 @@ const MAX_WRITE_DENY_MS = 120_000
 const BOUND_MARGIN_MS = 5000
 /** A run that ended that long ago, with its duplication left behind, was forgotten. */
 const FORGOTTEN_AFTER_MS = 24 * 3600_000
+/** Between two records of a run that only finishes. */
+const RECENT_MS = 60_000
 const DEFAULT_THRESHOLD = 10_000
 /** Refuses reads and writes: what the source keeps after a migration (product.md, I5). */
 const CLOSED = 'reconfig*all'
@@ -39,6 +41,8 @@ export interface StatusView {
   thresholdMutations: number
   /** A run, or a guard, acts or may act at this moment. */
   underWay: boolean
+  /** A run, as far as can be told, is working on the table. */
+  working: boolean
 }
 
 export function viewOf(facts: StatusFacts): StatusView {
@@ -48,7 +52,8 @@ export function viewOf(facts: StatusFacts): StatusView {
     journal !== undefined &&
     (journal.dupids.includes(dupid) || (journal.hints.adding === true && remote === journal.targetCluster))
   const wanted = target?.cluster ?? journal?.targetCluster
-  const entry = duplications.find(({remote}) => remote === wanted) ?? duplications.find((e) => isOurs(e)) ?? duplications[0]
+  const entry =
+    duplications.find(({remote}) => remote === wanted) ?? duplications.find((e) => isOurs(e)) ?? duplications[0]
   const shipping = source?.shipping?.dupid === entry?.dupid ? source?.shipping : undefined
   const deny = source?.table?.deny
   const closed = deny === CLOSED
@@ -72,6 +77,7 @@ export function viewOf(facts: StatusFacts): StatusView {
     ...(shipping ? {pendingMutations: pendingOf(shipping.partitions, source!.isMaster), shipping} : {}),
     thresholdMutations: journal?.thresholdMutations ?? DEFAULT_THRESHOLD,
     underWay: isUnderWay(facts),
+    working: isWorking(facts),
   }
 }
 
@@ -98,6 +104,12 @@ function isUnderWay(facts: StatusFacts): boolean {
   if (lock || !journal || journal.ended || journal.hints.denyAtMs === undefined) return false
   const boundMs = (journal.maxWriteDenyMs ?? MAX_WRITE_DENY_MS) + BOUND_MARGIN_MS
   return nowMs - journal.hints.denyAtMs <= boundMs
+}
+
+/** The lock tells; where it cannot be seen, a journal that was written a moment ago does. */
+function isWorking({journal, lock, nowMs}: StatusFacts): boolean {
+  if (lock) return lock.held
+  return journal !== undefined && !journal.ended && nowMs - journal.lastAtMs < RECENT_MS
 }
 
 /** On 2.4/2.5 one mutation per partition rests unshipped (protocol.md §4.2) and is not counted. */

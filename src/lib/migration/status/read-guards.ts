@@ -1,0 +1,48 @@
+import {MigratorError} from '../../errors.js'
+import {diskFiles} from '../../files.js'
+import type {LockNote} from '../../metaproxy/shared-lock.js'
+import {GuardChannel, type GuardStatus} from '../guard/channel.js'
+import {type LockPlace, readLock} from '../lock.js'
+import type {GuardFacts, JournalFacts, LockFacts} from './facts.js'
+import type {StatusWorld} from './query.js'
+
+/** The guard of the journal's last run, as it tells of itself; undefined when that run had none. */
+export async function readGuard(
+  world: StatusWorld,
+  table: string,
+  journal: JournalFacts,
+): Promise<GuardFacts | undefined> {
+  const channel = new GuardChannel(world.journalDirectory, table, journal.targetCluster, world.files ?? diskFiles)
+  const status = await readStatus(channel)
+  if (!status || status.sinceMs < journal.startedAtMs) return undefined
+  return {...status, alive: (world.isAlive ?? isAlive)(status.pid)}
+}
+
+async function readStatus(channel: GuardChannel): Promise<GuardStatus | undefined> {
+  try {
+    return await channel.readStatus()
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error
+    throw new MigratorError('guard.channel', `the guard's status file is damaged: ${error.message}`, {cause: error})
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    // EPERM: it lives, and is somebody else's.
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}
+
+const holderText = ({command, host, pid}: LockNote) => `process ${pid} on ${host} (${command})`
+
+/** `readLock` of a `StatusWorld`: the lock on this machine and in ZooKeeper. Undefined when it could not be found out. */
+export async function readLockFacts(place: LockPlace, signal: AbortSignal): Promise<LockFacts | undefined> {
+  const {here, shared, trouble} = await readLock(place, signal)
+  const holder = shared ?? (here?.dead ? undefined : here)
+  if (holder) return {held: true, holder: holderText(holder), sinceMs: holder.sinceMs}
+  return trouble === undefined ? {held: false} : undefined
+}
