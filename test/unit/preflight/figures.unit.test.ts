@@ -19,8 +19,12 @@ function countersOf(counters: Record<string, number>): FigureSource {
 
 /** A master server whose replicas, or disks, have these metrics. */
 function metricsOf(entities: Array<Record<string, number>>): FigureSource {
-  const replica = {attributes: new Map<string, string>(), id: 'replica@2.0', type: 'replica'}
-  const replicas = entities.map((values): MetricEntity => ({...replica, values: new Map(Object.entries(values))}))
+  const replicas = entities.map((values, index): MetricEntity => ({
+    attributes: new Map([['partition_id', String(index)]]),
+    id: `replica@2.${index}`,
+    type: 'replica',
+    values: new Map(Object.entries(values)),
+  }))
   const disks = entities.map((values) => ({
     attributes: {},
     id: 'disk@d',
@@ -33,31 +37,40 @@ function metricsOf(entities: Array<Record<string, number>>): FigureSource {
 }
 
 describe('figures that preflight reads', () => {
-  it('adds up the requests of every replica, of the very table only', async () => {
+  it('adds up the requests of every primary, of the very table only', async () => {
     const figures = await requestFigures(
       countersOf({
         'replica*app.pegasus*check_and_set_qps@12.0': 900,
         'replica*app.pegasus*duplicate_qps@2.1': 0,
         'replica*app.pegasus*get_qps@2.0': 800,
         'replica*app.pegasus*incr_qps@2.0': 1.5,
+        'replica*app.pegasus*incr_qps@2.1': 600,
         'replica*app.pegasus*incr_qps@2.11': 2,
         'replica*app.pegasus*incr_qps@20.1': 700,
       }),
+      [0, 11],
     )
     assert.deepEqual(Object.fromEntries(figures), {check_and_mutate: 0, check_and_set: 0, duplicate: 0, incr: 3.5})
   })
 
   it('reads the metrics of master in their place', async () => {
-    const figures = await requestFigures(metricsOf([{incr_requests: 5}, {check_and_set_requests: 1, incr_requests: 6}]))
+    const figures = await requestFigures(
+      metricsOf([{incr_requests: 5}, {check_and_set_requests: 1, incr_requests: 6}, {incr_requests: 700}]),
+      [0, 1],
+    )
     assert.deepEqual(Object.fromEntries(figures), {check_and_mutate: 0, check_and_set: 1, duplicate: 0, incr: 11})
   })
 
   it('takes figures that are not there for unknown, not for 0', async () => {
     for (const source of [countersOf({'replica*app.pegasus*get_qps@2.0': 1}), metricsOf([])]) {
-      await assert.rejects(requestFigures(source), {code: 'preflight.no_figures'})
+      await assert.rejects(requestFigures(source, [0]), {code: 'preflight.no_figures'})
       await assert.rejects(tableSizeMb(source), {code: 'preflight.no_figures'})
       await assert.rejects(freeSpaceMb(source), {code: 'preflight.no_figures'})
     }
+  })
+
+  it('asks no figures of a server without a primary', async () => {
+    assert.deepEqual([...(await requestFigures(countersOf({}), [])).values()], [0, 0, 0, 0])
   })
 
   it('reads sizes and room', async () => {

@@ -103,7 +103,7 @@ export class ServerInterview {
   /** One sample of the requests for the table; nothing after the server fell silent. */
   async sample(): Promise<void> {
     if (this.facts.unreachable !== undefined) return
-    const sample = await this.ask('activity', this.figuresBy, () => requestFigures(this.figures))
+    const sample = await this.ask('activity', this.figuresBy, () => requestFigures(this.figures, this.facts.primaryOf))
     if (!sample) return
     this.facts.activity.push(sample)
     this.sampledAtMs ??= this.client.env.clock.nowMs()

@@ -27,25 +27,34 @@ const requestKinds = new Map([
   ['incr', {counter: 'incr_qps', metric: 'incr_requests'}],
 ])
 
-/** Requests for the table on one server: per second on 2.4 and 2.5, since its start on master. */
-export async function requestFigures(source: FigureSource): Promise<Activity> {
+/**
+ * Requests for the table on one server: per second on 2.4 and 2.5, since its start on master.
+ * @param primaryOf the partitions that count: a write is applied, and counted, by the secondaries as well
+ */
+export async function requestFigures(source: FigureSource, primaryOf: readonly number[]): Promise<Activity> {
   const {appId, isMaster, limits, server} = source
+  if (primaryOf.length === 0) return new Map([...requestKinds.keys()].map((kind) => [kind, 0]))
   if (isMaster) {
     const names = [...requestKinds.values()].map(({metric}) => metric)
-    const values = valuesOf(await server.metrics(appId, names, limits))
+    const entities = (await server.metrics(appId, names, limits)) ?? []
+    const values = valuesOf(
+      entities.filter(({attributes}) => primaryOf.includes(Number(attributes.get('partition_id')))),
+    )
     return summed(
       source,
       [...requestKinds].map(([kind, {metric}]) => [kind, values.get(metric) ?? []]),
     )
   }
 
-  // One question for all kinds; the server matches substrings, so the name is compared exactly here.
-  const counters = [...(await server.counters(`_qps@${appId}.`, limits))]
+  // One question for all kinds; the server matches substrings, so the names are compared exactly here.
+  const counters = await server.counters(`_qps@${appId}.`, limits)
+  const figureOf = (counter: string, partition: number) =>
+    counters.get(`replica*app.pegasus*${counter}@${appId}.${partition}`) ?? []
   return summed(
     source,
     [...requestKinds].map(([kind, {counter}]) => [
       kind,
-      counters.filter(([name]) => name.includes(`*${counter}@${appId}.`)).map(([, figure]) => figure),
+      primaryOf.flatMap((partition) => figureOf(counter, partition)),
     ]),
   )
 }
