@@ -2,10 +2,11 @@ import {type Clock, deadline} from '../clock.js'
 import {isMigratorError, messageOf, MigratorError} from '../errors.js'
 import type {LockNote, SharedLock, SharedLocks} from '../metaproxy/shared-lock.js'
 import type {VersionCheck} from '../metaproxy/store.js'
+import {machineProcesses} from '../processes.js'
 import {ZooKeeperLocks} from '../metaproxy/zookeeper-lock.js'
 import {parseZooKeeperAuth} from '../metaproxy/zookeeper-options.js'
 import type {UnstampedEvent} from './events.js'
-import {isDeadHere, LockFile, lockPath, ownNote, readLockFile} from './lock-file.js'
+import {LockFile, type LockMachine, lockPath, ownNote, readLockFile} from './lock-file.js'
 import type {MetaproxyLocation} from './request.js'
 import {mayPass} from './wait.js'
 
@@ -25,7 +26,7 @@ export interface MigrationLock {
   versionCheck(): undefined | VersionCheck
 }
 
-export interface LockPlace {
+export interface LockPlace extends LockMachine {
   clock: Clock
   /** Directory of the journals. */
   directory: string
@@ -60,8 +61,8 @@ const withoutShared: Record<string, string> = {
  */
 export async function acquireLock(request: LockRequest, signal: AbortSignal): Promise<MigrationLock> {
   const {clock, command, directory, emit, sourceCluster, table} = request
-  const note = await ownNote(command, clock)
-  const file = await LockFile.take(lockPath(directory, table, sourceCluster), table, note, clock)
+  const note = await ownNote(command, clock, request.processes)
+  const file = await LockFile.take(lockPath(directory, table, sourceCluster), table, note, clock, request)
   try {
     return new BothLocks(file, await acquireShared(request, note, signal), emit, clock)
   } catch (error) {
@@ -75,13 +76,13 @@ async function acquireShared(
   note: LockNote,
   signal: AbortSignal,
 ): Promise<SharedLock | undefined> {
-  const {emit, table} = request
+  const {emit, processes = machineProcesses, table} = request
   const locks = locksOf(request)
   if (!locks) return undefined
   let told = false
   try {
     return await locks.acquire({
-      isDead: isDeadHere,
+      isDead: (holder) => processes.isDead(holder),
       note,
       onWait({command, host, pid}) {
         if (told) return
@@ -129,7 +130,7 @@ export interface LockView {
 export async function readLock(place: LockPlace, signal: AbortSignal): Promise<LockView> {
   const view: LockView = {}
   try {
-    const here = await readLockFile(lockPath(place.directory, place.table, place.sourceCluster))
+    const here = await readLockFile(lockPath(place.directory, place.table, place.sourceCluster), place)
     if (here) view.here = {...here.holder, dead: here.dead}
     const shared = await locksOf(place)?.holder(place.table, signal)
     if (shared) view.shared = shared

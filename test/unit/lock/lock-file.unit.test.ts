@@ -7,7 +7,8 @@ import {join} from 'node:path'
 
 import {systemClock} from '../../../src/lib/clock.js'
 import {isMigratorError} from '../../../src/lib/errors.js'
-import {isDeadHere, LockFile, lockPath, ownNote, readLockFile} from '../../../src/lib/migration/lock-file.js'
+import {LockFile, lockPath, ownNote, readLockFile} from '../../../src/lib/migration/lock-file.js'
+import {machineProcesses} from '../../../src/lib/processes.js'
 import type {LockNote} from '../../../src/lib/metaproxy/shared-lock.js'
 
 describe('lock file', () => {
@@ -70,9 +71,9 @@ describe('lock file', () => {
 
   it('is never taken over from another machine, nor from another space of pids', async () => {
     const pid = await deadPid()
-    assert.equal(await isDeadHere(await note({pid, started: ''})), true)
-    assert.equal(await isDeadHere(await note({host: 'elsewhere', pid})), false)
-    assert.equal(await isDeadHere(await note({pid, pidSpace: 'pid:[1]'})), false)
+    assert.equal(await machineProcesses.isDead(await note({pid, started: ''})), true)
+    assert.equal(await machineProcesses.isDead(await note({host: 'elsewhere', pid})), false)
+    assert.equal(await machineProcesses.isDead(await note({pid, pidSpace: 'pid:[1]'})), false)
   })
 
   it('is got by exactly one of many that find a dead holder at once', async () => {
