@@ -1,4 +1,4 @@
-import {Flags} from '@oclif/core'
+import {Flags, type Interfaces} from '@oclif/core'
 import {defaultLimits, type PhaseLimits} from '../migration/request.js'
 import {
   parseAddresses,
@@ -31,6 +31,14 @@ const zooKeeper = checked(parseZooKeeper)
 const zooKeeperPath = checked(parseRoot)
 const count = Flags.custom<number>({parse: async (input) => parseCount(input)})
 const duration = Flags.custom<number>({parse: async (input) => parseDuration(input)})
+
+/** The same flag for a command that can do without it. */
+export function optional(
+  flag: Interfaces.OptionFlag<string> | Interfaces.OptionFlag<string | undefined>,
+  changes: {dependsOn?: string[]; description: string},
+): Interfaces.OptionFlag<string | undefined> {
+  return {...flag, ...changes, required: false} as Interfaces.OptionFlag<string | undefined>
+}
 
 export const sourceFlags = {
   table: tableName({
