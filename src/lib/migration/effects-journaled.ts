@@ -21,7 +21,7 @@ export class JournaledEffects implements Effects {
 
   constructor(
     private readonly inner: Effects,
-    private readonly journal: Journal,
+    private readonly journal: Pick<Journal, 'write'>,
     private readonly table: string,
     private readonly emit: (event: UnstampedEvent) => void,
     /** Must be held before each effect; what mends may take it again when it was lost (I6). */

@@ -30,13 +30,7 @@ export async function hostingServers(context: MigrationContext, signal = context
  * @returns the servers whose value had to be set
  */
 export async function ensureNoBatching(context: MigrationContext): Promise<string[]> {
-  const servers = await hostingServers(context)
-  const values = await Promise.all(
-    servers.map(async (address) => {
-      const value = await context.source.server(address).config(BATCH_BYTES, {signal: context.signal})
-      return {address, value}
-    }),
-  )
+  const values = await batchBytesOf(context, await hostingServers(context))
   const wrong = values.filter(({value}) => value !== BATCH_BYTES_WANTED)
   for (const {address, value} of wrong) {
     const effect: ServerConfigEffect = {
@@ -52,6 +46,32 @@ export async function ensureNoBatching(context: MigrationContext): Promise<strin
   }
 
   return wrong.map(({address}) => address)
+}
+
+/** Those of the servers that ship in batches. */
+export async function batchingServers(context: MigrationContext, servers: readonly string[]): Promise<string[]> {
+  const values = await batchBytesOf(context, servers)
+  return values.filter(({value}) => value !== BATCH_BYTES_WANTED).map(({address}) => address)
+}
+
+function batchBytesOf({signal, source}: MigrationContext, servers: readonly string[]) {
+  return Promise.all(
+    servers.map(async (address) => ({address, value: await source.server(address).config(BATCH_BYTES, {signal})})),
+  )
+}
+
+/**
+ * Sees to it that the order of overwrites is kept while the duplication ships. A server that restarted has shipped in
+ * batches again: from then on only a full comparison can tell (product.md, lesson 13).
+ * @returns the servers whose value had to be set
+ */
+export async function keepOrder(context: MigrationContext): Promise<string[]> {
+  const changed = await ensureNoBatching(context)
+  if (changed.length === 0) return changed
+  const reason = `${BATCH_BYTES} was not 0 on ${changed.join(', ')} for a while`
+  context.state.fullVerifyBecause = reason
+  context.emit({code: 'batching.returned', message: `${reason}; all rows will be compared`, type: 'warning'})
+  return changed
 }
 
 /** Stops the source's balancer (protocol.md §3.7); a new meta leader forgets it, so it is looked at again and again. */
@@ -87,7 +107,7 @@ function sameSetting(a: Effect, b: Effect): boolean {
  * put back is told as a warning with what to do by hand; the others are put back all the same.
  */
 export async function putSettingsBack(
-  context: MigrationContext,
+  context: SettingsContext,
   signal: AbortSignal,
   selected: (effect: Effect) => boolean = () => true,
 ): Promise<void> {

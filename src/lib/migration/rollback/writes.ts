@@ -1,0 +1,37 @@
+import {MigratorError} from '../../errors.js'
+import {liftAndProve, proveWritable, takeCommitAway} from '../mend.js'
+import type {RollbackContext, RunStep} from './context.js'
+
+/** First things first: the deny is taken off the source, and that is proved on every primary. */
+export const allowWrites: RunStep = async (context) => {
+  const {clock, rollback, signal, startMs, state, view} = context
+  if (view.node.side === 'source') {
+    const found = await takeCommitAway(context, {limitMs: rollback.limitMs, signal})
+    if (found === 'switched') {
+      throw new MigratorError('rollback.switched', `${rollback.table} was switched to ${context.request.targetCluster} just now: nothing is lifted`, {
+        next: 'Run the same command again: it sees the table on the target then.',
+      })
+    }
+  }
+
+  await liftAndProve(context, {configSyncMs: view.timers.configSyncMs, limitMs: rollback.limitMs, signal})
+  state.writableAfterMs = clock.nowMs() - startMs
+  return `every primary accepts writes, proved after ${(state.writableAfterMs / 1000).toFixed(1)} s`
+}
+
+/** Nothing is denied by the meta; servers may not have heard of it yet, or a first rollback was stopped before its proof. */
+export const proveWrites: RunStep = async (context) => {
+  const {clock, rollback, signal, startMs, state, view} = context
+  await proveWritable(context, {configSyncMs: view.timers.configSyncMs, limitMs: rollback.limitMs, signal})
+  state.writableAfterMs = clock.nowMs() - startMs
+  return 'every primary accepts writes'
+}
+
+/** Writes are allowed whatever happened to the run's own signal. */
+export async function takeOwnDenyBack(context: RollbackContext): Promise<void> {
+  const {rollback, state, view} = context
+  if (!state.deniesSource) return
+  const {signal} = new AbortController()
+  await liftAndProve(context, {configSyncMs: view.timers.configSyncMs, limitMs: rollback.limitMs, signal})
+  state.deniesSource = false
+}
