@@ -1,5 +1,3 @@
-import {setMaxListeners} from 'node:events'
-
 import {type Clock, deadline, sleep} from '../../clock.js'
 import {MigratorError} from '../../errors.js'
 import {queryProxy} from '../../metaproxy/proxy.js'
@@ -44,8 +42,6 @@ export async function gatherFacts(
   const {preflightMs} = request.limits
   const reason = () => new MigratorError('preflight.deadline', `no answer within the ${preflightMs} ms of preflight`)
   const limit = deadline(clock, preflightMs, reason, options.signal)
-  // Every question that is under way listens to it; Node would warn of a leak.
-  setMaxListeners(0, limit.signal)
   const {signal} = limit
   try {
     const [source, target, metaproxy, proxies] = await Promise.all([
