@@ -9,51 +9,54 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const LEAST_NODE = [20, 19]
 const TICK_MS = process.stdout.isTTY ? 1000 : 10_000
 
-/** The child that runs now; Ctrl-C reaches it by itself, and this process must outlive it. */
-let child
+/** Children that run now; Ctrl-C reaches them by itself, and this process must outlive them. */
+const children = new Set()
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
   process.on(signal, () => {
-    if (signal === 'SIGTERM') child?.kill(signal)
+    if (signal !== 'SIGINT') for (const child of children) child.kill(signal)
   })
 }
 
-function start(command, args, stdio) {
-  child = spawn(command, args, {cwd: ROOT, stdio})
-  return new Promise((resolve, reject) => {
-    const running = child
-    running.once('error', reject)
-    running.once('close', (code, signal) => resolve(code ?? (signal === 'SIGINT' ? 130 : 1)))
-  })
-}
-
-/** Runs a step behind one line that shows how long it takes; its output comes only when it fails. */
-async function step(title, command, args) {
+/** Starts a command; its output is kept unless it goes to the terminal. */
+function start(command, args, stdio = ['ignore', 'pipe', 'pipe']) {
   const startMs = Date.now()
-  const elapsed = () => `${((Date.now() - startMs) / 1000).toFixed(0)} s`
+  const child = spawn(command, args, {cwd: ROOT, stdio})
+  children.add(child)
+  const running = {elapsed: () => `${((Date.now() - startMs) / 1000).toFixed(0)} s`, output: ''}
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.on('data', (bytes) => {
+      running.output += bytes
+    })
+  }
+
+  running.exitCode = new Promise((resolve) => {
+    child.once('error', (error) => {
+      running.output += error.message
+      resolve(1)
+    })
+    child.once('close', (code, signal) => {
+      children.delete(child)
+      resolve(code ?? (signal === 'SIGINT' ? 130 : 1))
+    })
+  })
+  return running
+}
+
+/** Waits for a command behind one line that shows how long it takes; its output is shown only when it fails. */
+async function finish(title, running) {
   const show = (text) => process.stdout.write(process.stdout.isTTY ? `\r\u001B[2K${text}` : `${text}\n`)
   show(`${title} ...`)
-  const timer = setInterval(() => show(`${title} ... ${elapsed()}`), TICK_MS)
-  let output = ''
-  try {
-    const done = start(command, args, ['ignore', 'pipe', 'pipe'])
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.on('data', (bytes) => {
-        output += bytes
-      })
-    }
-
-    const code = await done
-    if (code === 0) {
-      show(`${title}: ${elapsed()}\n`.slice(0, process.stdout.isTTY ? undefined : -1))
-      return
-    }
-
-    show(`${title}: failed\n`)
-    process.stderr.write(output.slice(-4000))
-    process.exit(code)
-  } finally {
-    clearInterval(timer)
-  }
+  const timer = setInterval(() => show(`${title} ... ${running.elapsed()}`), TICK_MS)
+  const exitCode = await running.exitCode
+  clearInterval(timer)
+  show(`${title}: ${exitCode === 0 ? running.elapsed() : 'failed'}`)
+  if (process.stdout.isTTY) process.stdout.write('\n')
+  if (exitCode === 0) return
+  const {output} = running
+  // The reason stands at the begin of npm's output, and at the end of a compiler's.
+  process.stderr.write(output.length > 4000 ? `${output.slice(0, 2000)}\n...\n${output.slice(-2000)}` : output)
+  for (const child of children) child.kill('SIGTERM')
+  process.exit(exitCode)
 }
 
 const version = process.versions.node.split('.').map(Number)
@@ -62,8 +65,11 @@ if (version[0] < LEAST_NODE[0] || (version[0] === LEAST_NODE[0] && version[1] < 
   process.exit(1)
 }
 
-if (!existsSync(`${ROOT}/node_modules/.package-lock.json`))
-  await step('npm ci', 'npm', ['ci', '--no-audit', '--no-fund'])
-await step('build', 'npm', ['run', 'build'])
-await step('ZooKeeper', process.execPath, ['scripts/setup-zookeeper.mjs'])
-process.exitCode = await start(process.execPath, ['--import=tsx', 'test/sandbox/demo.ts'], 'inherit')
+const zookeeper = start(process.execPath, ['scripts/setup-zookeeper.mjs'])
+if (!existsSync(`${ROOT}/node_modules/.package-lock.json`)) {
+  await finish('npm ci', start('npm', ['ci', '--no-audit', '--no-fund']))
+}
+
+await finish('build', start('npm', ['run', 'build']))
+await finish('ZooKeeper', zookeeper)
+process.exitCode = await start(process.execPath, ['--import=tsx', 'test/sandbox/demo.ts'], 'inherit').exitCode

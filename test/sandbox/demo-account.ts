@@ -30,6 +30,12 @@ export function phaseTimes(journal: readonly JournalRecord[]): [phase: string, d
   return times
 }
 
+/** Not 0 when anything was lost, whatever the command says. */
+export function demoExitCode({exitCode, verification}: Pick<DemoAccount, 'exitCode' | 'verification'>): number {
+  const wrong = verification.lost.length + verification.stale.length
+  return wrong > 0 && exitCode === 0 ? 1 : exitCode
+}
+
 /** The closing lines of the demo. */
 export async function accountLines(account: DemoAccount): Promise<string[]> {
   const {report, verification} = account

@@ -1,13 +1,12 @@
 import {mkdtemp, rm} from 'node:fs/promises'
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
-import {fileURLToPath} from 'node:url'
 
 import {sleep, systemClock} from '../../src/lib/clock.js'
 import {messageOf} from '../../src/lib/errors.js'
 import {journalPath} from '../../src/lib/migration/journal.js'
-import {accountLines} from './demo-account.js'
-import {runShell, type Shell} from './demo-shell.js'
+import {accountLines, demoExitCode} from './demo-account.js'
+import {makeShell, runShell, type Shell} from './demo-shell.js'
 import {migrateFlags, type Playground, startPlayground} from './playground.js'
 
 /* The show of `npm run demo`: a table under load is moved between two clusters that behave as 2.5 does, in real time. */
@@ -18,7 +17,7 @@ const WRITES_PER_SECOND = 300
 const BEFORE_MS = 3000
 const AFTER_MS = 3000
 
-async function show(playground: Playground, shell: Shell, directory: string): Promise<number> {
+async function show(playground: Playground, shell: Shell, directory: string, signal: AbortSignal): Promise<number> {
   const {load, sandbox} = playground
   const flags = ['table:migrate', ...migrateFlags(playground), '--yes']
   console.log(`
@@ -27,7 +26,7 @@ Table ${TABLE}: ${ROWS.toLocaleString('en-US')} rows; an application writes ${WR
 
 $ pegasus ${flags.join(' ')}
 `)
-  await sleep(systemClock, BEFORE_MS)
+  await sleep(systemClock, BEFORE_MS, signal)
   const startMs = systemClock.nowMs()
   const {exitCode, text} = await runShell(shell, flags, directory)
   const seconds = (systemClock.nowMs() - startMs) / 1000
@@ -36,7 +35,7 @@ $ pegasus ${flags.join(' ')}
   const verification = await playground.verify()
   const lines = await accountLines({
     exitCode,
-    journalPath: journalPath(join(shell.env.PEGASUS_DATA_DIR!, 'table-migrator'), TABLE, sandbox.target.name),
+    journalPath: journalPath(join(shell.dataDirectory, 'table-migrator'), TABLE, sandbox.target.name),
     report: load!.report(),
     saidWindow: /Writes were denied for ([^:]*?) from/.exec(text.replaceAll(/\s+/g, ' '))?.[1],
     seconds,
@@ -44,18 +43,17 @@ $ pegasus ${flags.join(' ')}
     verification,
   })
   console.log(`\n${lines.join('\n')}`)
-  return verification.lost.length + verification.stale.length > 0 ? 1 : exitCode
+  return demoExitCode({exitCode, verification})
 }
 
 async function main(): Promise<void> {
-  // Ctrl-C goes to the shell's command too: it stops by itself, and the clusters must live until it has.
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => {})
-  const directory = await mkdtemp(join(tmpdir(), 'table-migrator-demo-'))
-  const shell: Shell = {
-    args: [fileURLToPath(new URL('../../bin/run.js', import.meta.url))],
-    command: process.execPath,
-    env: {...process.env, PEGASUS_DATA_DIR: directory},
+  // While the command runs a signal is its affair: it stops by itself, and the clusters must live until it has.
+  const ending = new AbortController()
+  for (const signal of ['SIGHUP', 'SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => ending.abort(new Error(`ended by ${signal}`)))
   }
+
+  const directory = await mkdtemp(join(tmpdir(), 'table-migrator-demo-'))
   let playground: Playground | undefined
   try {
     playground = await startPlayground({
@@ -66,7 +64,8 @@ async function main(): Promise<void> {
       table: TABLE,
       writesPerSecond: WRITES_PER_SECOND,
     })
-    process.exitCode = await show(playground, shell, directory)
+    const shell = await makeShell(join(directory, 'shell'))
+    process.exitCode = await show(playground, shell, directory, ending.signal)
   } finally {
     await playground?.stop()
     await rm(directory, {force: true, recursive: true})

@@ -1,3 +1,5 @@
+import {setMaxListeners} from 'node:events'
+
 import {type Clock, sleep} from '../../src/lib/clock.js'
 import {isMigratorError} from '../../src/lib/errors.js'
 import {PegasusClient} from '../../src/lib/pegasus/client.js'
@@ -127,6 +129,8 @@ export class LoadClient {
     await this.route.open()
     this.watch = new OutageWatch(this.clock.nowMs())
     const stopping = new AbortController()
+    // Every writer listens to it.
+    setMaxListeners(0, stopping.signal)
     this.stopping = stopping
     this.writers = Array.from({length: this.options.writers}, (_, index) => this.write(index, stopping.signal))
   }
