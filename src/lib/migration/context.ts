@@ -72,6 +72,8 @@ export interface MigrationState {
 
 /** Everything that a phase works with. */
 export interface MigrationContext {
+  /** Immediately before the deny: starts the guard and the clock of the bound. Throws `guard.*` when there is no guard to be had. */
+  arm?(): Promise<void>
   askMoved(signal: AbortSignal): Promise<'abort' | 'moved'>
   client: PegasusClient
   clock: Clock

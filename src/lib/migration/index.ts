@@ -1,6 +1,7 @@
 import type {Clock} from '../clock.js'
 import type {Files} from '../files.js'
 import type {Transport} from '../rpc/transport.js'
+import type {SharedLocks} from '../metaproxy/shared-lock.js'
 import type {MetaproxyStore} from '../metaproxy/store.js'
 import type {MigrationEvent, UnstampedEvent} from './events.js'
 import type {GuardHandle} from './guard/handle.js'
@@ -19,10 +20,14 @@ export type {MigrationResult, Outcome, PhaseTiming, WriteDenyWindow} from './res
 /** What a migration needs of the world; all of it injected. */
 export interface MigrationWorld {
   clock: Clock
+  /** The command line, for whoever meets the lock; without secrets. */
+  command?: string
   /** Default: the machine's disk. */
   files?: Files
   /** Directory of the journals; made with mode 0700 when absent. */
   journalDirectory: string
+  /** Opens the locks that other machines see; default: ZooKeeper itself. */
+  openLocks?(location: MetaproxyLocation, clock: Clock): SharedLocks
   /** Opens metaproxy's store; default: ZooKeeper itself. */
   openStore?(location: MetaproxyLocation, clock: Clock): MetaproxyStore
   random: () => number

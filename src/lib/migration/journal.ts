@@ -4,6 +4,7 @@ import type {Clock} from '../clock.js'
 import {messageOf, MigratorError} from '../errors.js'
 import {type AppendFile, diskFiles, type Files} from '../files.js'
 import type {Effect} from './effects.js'
+import {BATCH_BYTES} from './settings.js'
 
 /** Version of the format; a file with a newer one is refused, not guessed at. */
 export const journalVersion = 1
@@ -155,6 +156,8 @@ export interface JournalHints {
   dupid?: number
   /** Settings that were changed and not put back: the first value seen before our changes. */
   settings: Effect[]
+  /** Why rows may be out of order on the target since they were last compared: servers shipped them in batches. */
+  shippedInBatches?: string
   /** Without a node: the operator's word was given that applications may be moved. */
   word?: boolean
 }
@@ -172,10 +175,15 @@ export function hintsOf(records: readonly JournalRecord[]): JournalHints {
     if (record.kind === 'duplication') {
       hints.adding = undefined
       hints.dupid = record.dupid
+      hints.shippedInBatches = undefined
+    }
+
+    if (record.kind === 'phase' && record.phase === 'verify' && record.state === 'done') {
+      hints.shippedInBatches = undefined
     }
 
     if (record.kind === 'word') hints.word = true
-    if (record.kind === 'end' && (record.outcome === 'migrated' || record.outcome === 'rolled-back')) {
+    if (record.kind === 'end' && ['handed-over', 'migrated', 'rolled-back'].includes(record.outcome)) {
       hints.adding = undefined
       hints.closed = undefined
       hints.word = undefined
@@ -203,6 +211,10 @@ function applyIntent(record: {at: string; effect: Effect}, hints: JournalHints, 
   if (effect.kind === 'deny') {
     hints.deny = effect.value
     hints.denyAtMs = Date.parse(at)
+  }
+
+  if (effect.kind === 'set-server-config' && effect.name === BATCH_BYTES && hints.dupid !== undefined) {
+    hints.shippedInBatches = `${BATCH_BYTES} was not 0 on ${effect.server} for a while`
   }
 
   const key = settingKey(effect)

@@ -1,5 +1,5 @@
 import {DuplicationStatus} from '../rpc/structs/duplication.js'
-import {factsOf, type MigrationContext} from './context.js'
+import type {MigrationContext} from './context.js'
 import {DENY_ENV} from './effects-live.js'
 
 /**
@@ -11,22 +11,26 @@ import {DENY_ENV} from './effects-live.js'
 export type Position = 'begin' | 'committed' | 'denied'
 
 /**
- * Finds the position after Preflight gathered the facts, and fills `state` with what the earlier run had reached.
+ * Finds the position once the lock is held (what Preflight gathered may be minutes old by then), and fills `state` with what the earlier run had reached.
  * What belongs to us is known from the journal (`hints`); that the node names the target needs no journal.
  */
-export function locate(context: MigrationContext): Position {
-  const {hints, request, state} = context
-  const {metaproxy, source} = factsOf(context)
-  const entry = source.duplications.find(({remote}) => remote === request.targetCluster)
-  const deny = source.table.envs.get(DENY_ENV)
-  const namesTarget = metaproxy?.node?.data.clusterName === request.targetCluster
+export async function locate(context: MigrationContext): Promise<Position> {
+  const {hints, request, signal, source, state, store} = context
+  const [entries, table, node] = await Promise.all([
+    source.duplications(request.table, {signal}),
+    source.table(request.table, {signal}),
+    store?.read(request.table, signal),
+  ])
+  const entry = entries.find(({remote}) => remote === request.targetCluster)
+  const deny = table?.envs.get(DENY_ENV)
+  const namesTarget = node?.data.clusterName === request.targetCluster
   // Without a node the word is the commit point; its only witness is the journal.
   const word = !request.metaproxy && (hints.word === true || (deny === 'reconfig*all' && hints.closed === true))
   if (namesTarget || word) {
     state.commit = 'done'
     state.dupid = entry?.dupid ?? 0
     state.paused = entry?.status === DuplicationStatus.DS_PAUSE
-    if (metaproxy?.node) state.nodeVersion = metaproxy.node.version
+    if (node) state.nodeVersion = node.version
     return 'committed'
   }
 

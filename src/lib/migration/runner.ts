@@ -1,5 +1,4 @@
-import {deadline} from '../clock.js'
-import {isMigratorError, messageOf, MigratorError} from '../errors.js'
+import {messageOf} from '../errors.js'
 import type {MigrationContext, Phase} from './context.js'
 import type {PhaseId, Progress} from './events.js'
 import {catchUp} from './phases/catch-up.js'
@@ -11,12 +10,9 @@ import {preflight} from './phases/preflight.js'
 import {switchOver} from './phases/switch.js'
 import {verify} from './phases/verify.js'
 import type {PhaseTiming} from './result.js'
-import {timersOf} from './timers.js'
 
 /** The eight phases, in their order. */
 export const phases: readonly Phase[] = [preflight, duplicate, catchUp, verify, deny, drain, switchOver, finish]
-
-const UNDO_MARGIN_MS = 2000
 
 /** What came of running the phases. */
 export interface RunOutcome {
@@ -83,31 +79,4 @@ async function runPhase(context: MigrationContext, phase: Phase): Promise<string
 }
 
 /** The phases during which writes are denied and the bound counts. */
-export const cutover: ReadonlySet<PhaseId> = new Set(['deny', 'drain', 'switch'])
-
-/**
- * A context whose signal aborts early enough that writes flow again before the bound (I7): the bound less one config
- * sync, in which the servers hear of the lift.
- */
-export function boundedContext(context: MigrationContext): {context: MigrationContext; dispose(): void} {
-  const {clock, request, signal} = context
-  const undoMs = timersOf(context.state).configSyncMs + UNDO_MARGIN_MS
-  const limitMs = Math.max(1, request.maxWriteDenyMs - undoMs)
-  const bound = deadline(
-    clock,
-    limitMs,
-    () =>
-      new MigratorError(
-        'cutover.bound',
-        `the cutover of ${request.table} did not fit into --max-write-deny ${request.maxWriteDenyMs / 1000} s: after ${Math.round(limitMs / 1000)} s the deny must be taken back, which takes up to ${Math.round(undoMs / 1000)} s`,
-        {next: 'Run the same command again at a quieter time, or with a larger --max-write-deny.'},
-      ),
-    signal,
-  )
-  return {context: {...context, signal: bound.signal}, dispose: () => bound.dispose()}
-}
-
-/** Whether a run was stopped by its signal and not by a failure. */
-export function wasInterrupted(error: unknown, signal: AbortSignal): boolean {
-  return signal.aborted && (error === signal.reason || isMigratorError(error, 'rpc.aborted'))
-}
+export const cutoverPhases: ReadonlySet<PhaseId> = new Set(['deny', 'drain', 'switch'])

@@ -2,11 +2,11 @@ import {MigratorError} from '../../errors.js'
 import {DuplicationStatus} from '../../rpc/structs/duplication.js'
 import {factsOf, type MigrationContext, type Phase} from '../context.js'
 import type {Progress} from '../events.js'
-import {lowerSyncInterval, watchMeta} from '../fast-cutover.js'
+import {lowerSyncInterval, waitForShortSync, watchMeta} from '../fast-cutover.js'
 import {notShipping, pendingMutations, readShipping, type ShippingView, worstPartition} from '../proof/shipping.js'
-import {BATCH_BYTES, ensureNoBatching, ensureSteady} from '../settings.js'
+import {ensureSteady, keepOrder} from '../settings.js'
 import {explainTarget} from '../target-health.js'
-import {waitUntil} from '../wait.js'
+import {patiently, waitUntil} from '../wait.js'
 import {findEntry} from './duplicate.js'
 
 const POLL_MS = 1000
@@ -22,8 +22,13 @@ export const catchUp: Phase = {
   },
   steps: [
     // Early, because it counts only after each server's next tick: at least one old interval before the deny.
-    {act: lowerSyncInterval, title: "shorten the source servers' config sync for the cutover"},
+    {
+      act: (context) => patiently(context, () => lowerSyncInterval(context)),
+      title: "shorten the source servers' config sync for the cutover",
+    },
     {title: 'wait until the pending mutations are few', wait},
+    // Before the cutover begins: its bound counts on the short interval already.
+    {title: 'wait until every server hears of envs within a second', wait: waitForShortSync},
   ],
   summarize: ({state}) => `${state.pendingMutations ?? 0} mutations pending`,
 }
@@ -111,19 +116,12 @@ export async function requireLog(context: MigrationContext): Promise<void> {
   }
 }
 
-/** A server that restarted ships in batches again: from then on only a full comparison can tell (product.md, lesson 13). */
+/** What a restart, or a new meta leader, undoes. */
 async function keepSettings(context: MigrationContext): Promise<void> {
   await ensureSteady(context)
   if (context.state.fast) await lowerSyncInterval(context)
   await watchMeta(context)
-  const changed = await ensureNoBatching(context)
-  if (changed.length === 0) return
-  context.state.fullVerifyBecause = `${BATCH_BYTES} was not 0 on ${changed.join(', ')} for a while`
-  context.emit({
-    code: 'batching.returned',
-    message: `${context.state.fullVerifyBecause}; all rows will be compared`,
-    type: 'warning',
-  })
+  await keepOrder(context)
 }
 
 /** One reading of our duplication. */

@@ -5,8 +5,10 @@ import type {Progress} from '../events.js'
 import {waitForShortSync} from '../fast-cutover.js'
 import {refuseForeignWrites} from '../foreign-writes.js'
 import {proveEverywhere, type Wanted} from '../proof/deny.js'
+import {keepOrder} from '../settings.js'
 import {timersOf} from '../timers.js'
 import {requireFitTarget} from '../target-health.js'
+import {patiently} from '../wait.js'
 import {requireLog} from './catch-up.js'
 
 const PROOF_MARGIN_MS = 15_000
@@ -32,10 +34,25 @@ export const deny: Phase = {
 async function checkReadiness(context: MigrationContext): Promise<void> {
   if (context.dryRun) return
   await requireLog(context)
+  await requireOrder(context)
   await requireFitTarget(context)
   await refuseForeignWrites(context)
   await requireWritableTarget(context)
   if (context.store) await requireSourceNode(context)
+}
+
+/** Whatever was shipped in batches since the rows were compared may be out of order. */
+async function requireOrder(context: MigrationContext): Promise<void> {
+  const {request, state} = context
+  await patiently(context, () => keepOrder(context))
+  if (state.fullVerifyBecause === undefined) return
+  throw new MigratorError(
+    'batching.returned',
+    `${state.fullVerifyBecause}: all rows of ${request.table} must be compared`,
+    {
+      next: 'Nothing was denied. The same command goes on from here and compares all rows.',
+    },
+  )
 }
 
 /** Clients will write there in a moment: every target primary must accept a (failing, storeless) atomic write now. */
@@ -83,6 +100,7 @@ async function setDeny(context: MigrationContext): Promise<void> {
     )
   }
 
+  await context.arm?.()
   await context.guard?.assertMine()
   // Known before it is sent: if the answer is lost the undo must still take it back.
   state.denySet = true

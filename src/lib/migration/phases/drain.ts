@@ -7,6 +7,7 @@ import type {Progress} from '../events.js'
 import {allowedEmptyWrites, type Fence, grownFences, readFences} from '../proof/fence.js'
 import {movedPrimaries, readPrimaries} from '../proof/primaries.js'
 import {notShipping, shortList} from '../proof/shipping.js'
+import {BATCH_BYTES, batchingServers} from '../settings.js'
 import {timersOf} from '../timers.js'
 import {mayPass} from '../wait.js'
 import {requireLog, shippingOf} from './catch-up.js'
@@ -90,6 +91,7 @@ class DrainPass {
         const grew = await this.takeFences((primaries) => this.refuseMoved(primaries, this.fences))
         if (settled && waiting === 0 && !grew) {
           await this.requireStillDenied()
+          await this.requireOrder()
           return this.fences
         }
       }
@@ -216,6 +218,18 @@ class DrainPass {
 
     const proof = await proveDeny(this.context, this.report, SHORT_SILENCE_MS)
     this.refuseMoved(proof.primaries, this.fences)
+  }
+
+  /** A primary whose server restarted since the deny has shipped its last mutations in batches. */
+  private async requireOrder(): Promise<void> {
+    const {context} = this
+    const servers = new Set([...this.fences.values()].map(({server}) => server))
+    const batching = await this.look(() => batchingServers(context, [...servers]))
+    if (batching.length === 0) return
+    context.state.fullVerifyBecause = `${BATCH_BYTES} was not 0 on ${batching.join(', ')} during the drain`
+    throw new MigratorError('batching.returned', `${context.state.fullVerifyBecause}: all rows must be compared`, {
+      next: 'Writes are allowed again. The same command goes on from here and compares all rows.',
+    })
   }
 
   private async notDrained(cause?: unknown): Promise<MigratorError> {

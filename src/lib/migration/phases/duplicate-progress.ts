@@ -5,7 +5,7 @@ import {factsOf, type MigrationContext, type PrimaryAt} from '../context.js'
 import type {Progress} from '../events.js'
 import {movedPrimaries, readPrimaries} from '../proof/primaries.js'
 import {notShipping, readShipping, shortList, type ShippingView} from '../proof/shipping.js'
-import {ensureNoBatching, ensureSteady, hostingServers} from '../settings.js'
+import {ensureNoBatching, ensureSteady, hostingServers, keepOrder} from '../settings.js'
 import {waitUntil} from '../wait.js'
 import {findEntry} from './duplicate.js'
 
@@ -84,7 +84,7 @@ class Watch {
     if (entry.status !== this.stage.status) this.stage = {sinceMs: clock.nowMs(), status: entry.status}
     const {primaries} = await readPrimaries(source, request.table, signal)
     if (entry.status !== DuplicationStatus.DS_LOG) this.refuseMoved(primaries)
-    await this.keepSettings()
+    await this.keepSettings(entry.status)
     const follower = await this.lookAtFollower()
     const seen: Seen = {...follower, partitionCount: primaries.size, status: entry.status}
     if (entry.status === DuplicationStatus.DS_PREPARE) await this.refuseLostCreate(seen)
@@ -132,12 +132,13 @@ class Watch {
     )
   }
 
-  private async keepSettings(): Promise<void> {
+  private async keepSettings(status: DuplicationStatus): Promise<void> {
     const {context} = this
     if (context.clock.nowMs() - this.settingsAtMs < SETTINGS_EVERY_MS) return
     this.settingsAtMs = context.clock.nowMs()
     await ensureSteady(context)
-    await ensureNoBatching(context)
+    // Before DS_LOG nothing is shipped, so that nothing can be out of order.
+    await (status === DuplicationStatus.DS_LOG ? keepOrder(context) : ensureNoBatching(context))
   }
 
   private async lookAtFollower(): Promise<Omit<Seen, 'partitionCount' | 'status' | 'view'>> {

@@ -1,16 +1,17 @@
 import {MigratorError} from '../../errors.js'
-import {DuplicationStatus} from '../../rpc/structs/duplication.js'
+import {type DuplicationEntry, DuplicationStatus} from '../../rpc/structs/duplication.js'
 import {factsOf, type MigrationContext, type Observation, type Phase} from '../context.js'
 import type {Progress} from '../events.js'
 import {readPrimaries} from '../proof/primaries.js'
 import {notShipping, readShipping} from '../proof/shipping.js'
-import {BATCH_BYTES, BATCH_BYTES_WANTED, ensureNoBatching, ensureSteady, hostingServers} from '../settings.js'
+import {BATCH_BYTES, batchingServers, ensureNoBatching, ensureSteady, hostingServers} from '../settings.js'
+import {patiently} from '../wait.js'
 import {waitForShipping} from './duplicate-progress.js'
 
 /** Creates the duplication, or adopts the one that is there, and waits until every primary ships its log. */
 export const duplicate: Phase = {
   id: 'duplicate',
-  observe,
+  observe: (context) => patiently(context, () => observe(context)),
   steps: [
     {act: prepareServers, title: 'make the source ship in order'},
     {act: addOrAdopt, title: 'create the duplication', wait: waitUntilShipping},
@@ -23,7 +24,7 @@ async function observe(context: MigrationContext): Promise<Observation> {
   const entries = await source.duplications(request.table, {signal: context.signal})
   const entry = entries.find(({remote}) => remote === request.targetCluster)
   if (!entry) return {done: false}
-  adopt(context, entry.dupid)
+  adopt(context, entry)
   if (entry.status !== DuplicationStatus.DS_LOG) return {done: false}
   const view = await readShipping({
     cluster: source,
@@ -38,23 +39,30 @@ async function observe(context: MigrationContext): Promise<Observation> {
 }
 
 async function shipsInOrder(context: MigrationContext): Promise<boolean> {
-  const values = await Promise.all(
-    (await hostingServers(context)).map((address) =>
-      context.source.server(address).config(BATCH_BYTES, {signal: context.signal}),
-    ),
-  )
-  return values.every((value) => value === BATCH_BYTES_WANTED)
+  return (await batchingServers(context, await hostingServers(context))).length === 0
 }
 
-function adopt(context: MigrationContext, dupid: number): void {
+function adopt(context: MigrationContext, {dupid, status}: DuplicationEntry): void {
+  const known = factsOf(context).source.duplications.some((entry) => entry.dupid === dupid)
+  if (!known && context.hints.dupid !== dupid) {
+    // Preflight has not judged it, and nobody was asked.
+    const {table, targetCluster} = context.request
+    throw new MigratorError(
+      'duplicate.exists',
+      `somebody has just made a duplication of ${table} to ${targetCluster} (dupid ${dupid}, ${DuplicationStatus[status]})`,
+      {next: 'Find out whose it is. To adopt it: --verify full --accept foreign-duplication.'},
+    )
+  }
+
   context.state.dupid = dupid
   context.state.adoptedForeign = context.hints.dupid !== dupid
+  context.state.fullVerifyBecause ??= context.hints.shippedInBatches
   context.state.ballotsAtAdd = context.state.adoptedForeign ? undefined : context.hints.ballotsAtAdd
 }
 
 async function prepareServers(context: MigrationContext): Promise<void> {
-  await ensureSteady(context)
-  const changed = await ensureNoBatching(context)
+  await patiently(context, () => ensureSteady(context))
+  const changed = await patiently(context, () => ensureNoBatching(context))
   const shipsAlready = context.state.dupid !== 0
   if (changed.length > 0 && shipsAlready && !context.state.adoptedForeign) {
     context.state.fullVerifyBecause = `${BATCH_BYTES} was not 0 on ${changed.join(', ')} while the duplication was there`

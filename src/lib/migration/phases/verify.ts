@@ -78,6 +78,7 @@ async function wait(context: MigrationContext, report: (progress: Progress) => v
     rowsCountedTarget: sum(result.countsTarget),
   }
   judge(context, result)
+  state.fullVerifyBecause = undefined
 }
 
 /** Seconds since the duplication was added: so much may lie between the times at which the two sides applied a write. */

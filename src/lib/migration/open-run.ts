@@ -1,0 +1,123 @@
+import {setMaxListeners} from 'node:events'
+
+import {openZooKeeper} from '../metaproxy/open.js'
+import {PegasusClient} from '../pegasus/client.js'
+import {factsOf, freshState, type MigrationContext} from './context.js'
+import {JournaledEffects} from './effects-journaled.js'
+import {LiveEffects} from './effects-live.js'
+import {RecordingEffects} from './effects-recording.js'
+import type {Effects} from './effects.js'
+import type {UnstampedEvent} from './events.js'
+import type {MigrateHooks, MigrationWorld} from './index.js'
+import {hintsOf, Journal, journalPath, readJournal} from './journal.js'
+import {acquireLock, type MigrationLock} from './lock.js'
+import type {MigrationRequest} from './request.js'
+import type {ResultBuilder} from './result-builder.js'
+
+/** Everything that a run opens, and gives back at its end. */
+export interface OpenRun {
+  /** Takes the lock; from then on it is checked before each effect (I6). */
+  acquireLock(): Promise<void>
+  close(): Promise<void>
+  context: MigrationContext
+}
+
+export interface OpenRunOptions {
+  builder: ResultBuilder
+  dryRun: boolean
+  hooks: MigrateHooks
+  request: MigrationRequest
+  signal: AbortSignal
+  world: MigrationWorld
+}
+
+/** Opens connections, store and journal. @throws MigratorError `journal.*`; nothing stays open then */
+export async function openRun(options: OpenRunOptions): Promise<OpenRun> {
+  const {builder, dryRun, hooks, request, signal, world} = options
+  const {clock, files, journalDirectory, random, transport} = world
+  const forward = new AbortController()
+  // Hundreds of calls may be under way on one signal; each takes its listener away again.
+  setMaxListeners(0, signal, forward.signal)
+  const emit = (event: UnstampedEvent) => {
+    const stamped = {...event, atMs: clock.wallMs()}
+    builder.hear(stamped)
+    hooks.emit(stamped)
+  }
+
+  const where = [journalDirectory, request.table, request.targetCluster] as const
+  const runId = random().toString(36).slice(2, 10)
+  // A dry run leaves no trace, not even a journal.
+  const journal = dryRun ? undefined : await Journal.open(...where, clock, runId, files)
+  const past = journal?.past ?? (await readJournal(journalPath(...where), files))
+
+  const client = new PegasusClient({clock, random, transport})
+  const store = request.metaproxy && (world.openStore ?? openZooKeeper)(request.metaproxy, clock)
+  const source = client.cluster(request.sourceMetas)
+  const target = client.cluster(request.targetMetas)
+  const lock = new LaterLock()
+  const live = new LiveEffects({clock, lock, source, store, table: request.table, target})
+  const effects: Effects = journal
+    ? new JournaledEffects(live, journal, request.table, emit, lock)
+    : new RecordingEffects(request.table, emit)
+  const context: MigrationContext = {
+    askMoved: (bound) => hooks.askMoved(bound),
+    client,
+    clock,
+    dryRun,
+    effects,
+    emit,
+    forward: forward.signal,
+    hints: hintsOf(past),
+    journal,
+    random,
+    request,
+    signal,
+    source,
+    state: freshState(),
+    store,
+    target,
+  }
+  return {
+    async acquireLock() {
+      lock.held = await acquireLock(
+        {
+          clock,
+          command: world.command ?? `table:migrate -t ${request.table}`,
+          directory: journalDirectory,
+          emit,
+          ...(request.metaproxy ? {metaproxy: request.metaproxy} : {}),
+          ...(world.openLocks ? {openLocks: world.openLocks} : {}),
+          sourceCluster: factsOf(context).source.info.clusterName,
+          table: request.table,
+        },
+        signal,
+      )
+    },
+    async close() {
+      await lock.release()
+      await Promise.all([client.close(), store?.close(), journal?.close()])
+    },
+    context,
+  }
+}
+
+/** The effects are made before there is a lock; they reach it through this. */
+class LaterLock implements MigrationLock {
+  held: MigrationLock | undefined
+
+  async check(signal: AbortSignal): Promise<void> {
+    await this.held?.check(signal)
+  }
+
+  async regain(signal: AbortSignal): Promise<void> {
+    await this.held?.regain(signal)
+  }
+
+  async release(): Promise<void> {
+    await this.held?.release()
+  }
+
+  versionCheck() {
+    return this.held?.versionCheck()
+  }
+}
