@@ -3,6 +3,7 @@ import type {PegasusClient} from '../../pegasus/client.js'
 import {freshState, type MigrationContext} from '../context.js'
 import {JournaledEffects} from '../effects-journaled.js'
 import {LiveEffects} from '../effects-live.js'
+import type {Effects} from '../effects.js'
 import type {UnstampedEvent} from '../events.js'
 import {hintsOf, type Journal} from '../journal.js'
 import type {GuardPlan} from './plan.js'
@@ -13,11 +14,12 @@ export interface GuardParts {
   journal: Journal
   signal: AbortSignal
   store: MetaproxyStore | undefined
+  wrapEffects?(live: Effects): Effects
 }
 
 /** A context in which only the undo runs. */
 export function guardContext(plan: GuardPlan, parts: GuardParts): MigrationContext {
-  const {client, emit, journal, signal, store} = parts
+  const {client, emit, journal, signal, store, wrapEffects = (effects: Effects) => effects} = parts
   const {clock, random} = client.env
   const {request} = plan
   const source = client.cluster(request.sourceMetas)
@@ -28,7 +30,7 @@ export function guardContext(plan: GuardPlan, parts: GuardParts): MigrationConte
     client,
     clock,
     dryRun: false,
-    effects: new JournaledEffects(live, journal, request.table, emit),
+    effects: new JournaledEffects(wrapEffects(live), journal, request.table, emit),
     emit,
     forward: signal,
     hints: hintsOf(journal.past),

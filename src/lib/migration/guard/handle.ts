@@ -1,5 +1,6 @@
 import {type Clock, sleep, type Timer} from '../../clock.js'
 import {messageOf, MigratorError} from '../../errors.js'
+import {machineProcesses, type Processes} from '../../processes.js'
 import type {UnstampedEvent} from '../events.js'
 import type {GuardChannel, GuardStatus} from './channel.js'
 
@@ -27,8 +28,9 @@ export async function startGuard(
   clock: Clock,
   emit: (event: UnstampedEvent) => void,
   launch: () => Promise<void>,
+  processes: Pick<Processes, 'lives'> = machineProcesses,
 ): Promise<GuardHandle> {
-  await sendEarlierAway(channel, clock)
+  await sendEarlierAway(channel, clock, processes)
   await channel.clear()
   const beater = new Beater(channel, clock, emit)
   await beater.beat()
@@ -49,12 +51,12 @@ export async function startGuard(
 }
 
 /** Two guards never act at once: one that only lingers is sent away, one that acts is left to its work. */
-async function sendEarlierAway(channel: GuardChannel, clock: Clock): Promise<void> {
+async function sendEarlierAway(channel: GuardChannel, clock: Clock, {lives}: Pick<Processes, 'lives'>): Promise<void> {
   const earlier = await channel.readStatus()
-  if (!earlier || finished.has(earlier.state) || !processLives(earlier.pid)) return
+  if (!earlier || finished.has(earlier.state) || !lives(earlier.pid)) return
   await channel.beat(Number.MAX_SAFE_INTEGER, 'dismissed')
   const startMs = clock.nowMs()
-  while ((await channel.readStatus())?.state !== 'gone' && processLives(earlier.pid)) {
+  while ((await channel.readStatus())?.state !== 'gone' && lives(earlier.pid)) {
     if (clock.nowMs() - startMs > READY_LIMIT_MS) {
       throw new MigratorError(
         'guard.busy',
@@ -70,15 +72,6 @@ async function sendEarlierAway(channel: GuardChannel, clock: Clock): Promise<voi
 }
 
 const finished: ReadonlySet<GuardStatus['state']> = new Set(['gone', 'switched'])
-
-function processLives(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
-  }
-}
 
 class Beater {
   private count = 0
