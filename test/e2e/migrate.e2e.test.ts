@@ -43,7 +43,8 @@ async function migrateUnderLoad(bed: Bed, table: string, request: Parameters<typ
   assert.ok(checked > 1000, `only ${checked} keys were written`)
   assert.deepEqual({lost, stale}, {lost: [], stale: []})
   await assertFinished(bed, table)
-  assertSameWindow(load.report().windowMs, result)
+  // On a scaled clock a busy machine's hiccup of 100 ms is a second: figures are compared in real time only.
+  if (!bed.sandbox) assertSameWindow(load.report().windowMs, result)
   return load
 }
 
