@@ -1,8 +1,10 @@
 import type {Clock} from '../clock.js'
 import type {Files} from '../files.js'
+import type {Processes} from '../processes.js'
 import type {Transport} from '../rpc/transport.js'
 import type {SharedLocks} from '../metaproxy/shared-lock.js'
 import type {MetaproxyStore} from '../metaproxy/store.js'
+import type {Effects} from './effects.js'
 import type {MigrationEvent, UnstampedEvent} from './events.js'
 import type {GuardHandle} from './guard/handle.js'
 import type {GuardPlan} from './guard/plan.js'
@@ -30,10 +32,14 @@ export interface MigrationWorld {
   openLocks?(location: MetaproxyLocation, clock: Clock): SharedLocks
   /** Opens metaproxy's store; default: ZooKeeper itself. */
   openStore?(location: MetaproxyLocation, clock: Clock): MetaproxyStore
+  /** Default: the machine's own. */
+  processes?: Processes
   random: () => number
   /** Starts a guard that watches over the cutover (docs/guard.md); undefined: none (`--no-guard`). */
   startGuard?(plan: GuardPlan, emit: (event: UnstampedEvent) => void): Promise<GuardHandle>
   transport: Transport
+  /** Wraps what carries effects out; for simulations, which make them fail. */
+  wrapEffects?(live: Effects): Effects
 }
 
 export interface MigrateHooks {

@@ -34,7 +34,7 @@ export interface OpenRunOptions {
 /** Opens connections, store and journal. @throws MigratorError `journal.*`; nothing stays open then */
 export async function openRun(options: OpenRunOptions): Promise<OpenRun> {
   const {builder, dryRun, hooks, request, signal, world} = options
-  const {clock, files, journalDirectory, random, transport} = world
+  const {clock, files, journalDirectory, processes, random, transport} = world
   const forward = new AbortController()
   // Hundreds of calls may be under way on one signal; each takes its listener away again.
   setMaxListeners(0, signal, forward.signal)
@@ -55,7 +55,8 @@ export async function openRun(options: OpenRunOptions): Promise<OpenRun> {
   const source = client.cluster(request.sourceMetas)
   const target = client.cluster(request.targetMetas)
   const lock = new LaterLock()
-  const live = new LiveEffects({clock, lock, source, store, table: request.table, target})
+  const carriedOut = new LiveEffects({clock, lock, source, store, table: request.table, target})
+  const live = world.wrapEffects?.(carriedOut) ?? carriedOut
   const effects: Effects = journal
     ? new JournaledEffects(live, journal, request.table, emit, lock)
     : new RecordingEffects(request.table, emit)
@@ -85,8 +86,10 @@ export async function openRun(options: OpenRunOptions): Promise<OpenRun> {
           command: world.command ?? `table:migrate -t ${request.table}`,
           directory: journalDirectory,
           emit,
+          ...(files ? {files} : {}),
           ...(request.metaproxy ? {metaproxy: request.metaproxy} : {}),
           ...(world.openLocks ? {openLocks: world.openLocks} : {}),
+          ...(processes ? {processes} : {}),
           sourceCluster: factsOf(context).source.info.clusterName,
           table: request.table,
         },
