@@ -16,6 +16,11 @@ export interface DemoAccount {
 const seconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`
 const count = (value: number) => value.toLocaleString('en-US')
 
+function clientsSaw({failed, longestGapMs, windowMs}: LoadReport): string {
+  if (failed === 0) return 'no write failed'
+  return `${seconds(windowMs)}; longest for one partition ${seconds(longestGapMs)}`
+}
+
 /** Name and duration of each phase that was finished, in order. */
 export function phaseTimes(journal: readonly JournalRecord[]): [phase: string, durationMs: number][] {
   const started = new Map<string, number>()
@@ -46,7 +51,7 @@ export async function accountLines(account: DemoAccount): Promise<string[]> {
     ...phases.map(([phase, durationMs]): [string, string] => [phase, seconds(durationMs)]),
     ['the whole migration', seconds(account.seconds * 1000)],
     ['write-deny window, as the tool says', account.saidWindow ?? 'it said none'],
-    ['as the clients saw it', `${seconds(report.windowMs)}; longest for one partition ${seconds(report.longestGapMs)}`],
+    ['as the clients saw it', clientsSaw(report)],
     [
       'acknowledged writes',
       `${count(report.acknowledged)} (${count(report.failed)} more were refused or not answered)`,

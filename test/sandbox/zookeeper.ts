@@ -1,5 +1,6 @@
 import {type ChildProcess, spawn} from 'node:child_process'
 import {once} from 'node:events'
+import {existsSync} from 'node:fs'
 import {mkdtemp, rm, writeFile} from 'node:fs/promises'
 import {connect, createServer} from 'node:net'
 import {tmpdir} from 'node:os'
@@ -68,6 +69,12 @@ function isServing(port: number): Promise<boolean> {
   })
 }
 
+/** Lets a process die with this one, also when this one is killed. */
+function guard(): string[] {
+  const setpriv = '/usr/bin/setpriv'
+  return existsSync(setpriv) ? [setpriv, '--pdeathsig', 'KILL'] : []
+}
+
 function configuration(directory: string, port: number): string {
   return Object.entries({
     '4lw.commands.whitelist': 'ruok',
@@ -123,7 +130,8 @@ class ZooKeeperProcess implements ZooKeeper {
       'org.apache.zookeeper.server.quorum.QuorumPeerMain',
       join(this.directory, 'zoo.cfg'),
     ]
-    const child = spawn(command, [...options, ...tuning, ...main], {stdio: ['ignore', 'pipe', 'pipe']})
+    const words = [...guard(), command, ...options, ...tuning, ...main]
+    const child = spawn(words[0]!, words.slice(1), {stdio: ['ignore', 'pipe', 'pipe']})
     this.child = child
     for (const stream of [child.stdout, child.stderr]) {
       stream.on('data', (bytes: Buffer) => {
