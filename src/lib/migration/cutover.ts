@@ -12,7 +12,7 @@ import {mayPass} from './wait.js'
 const DEFAULT_ATTEMPTS = 3
 const UNDO_MARGIN_MS = 2000
 /** What another try may get over, besides servers in passing trouble. */
-const passing = ['cutover.bound', 'deny.not_proved', 'drain.limit', 'wait.limit']
+const passing = ['batching.returned', 'cutover.bound', 'deny.not_proved', 'drain.limit', 'wait.limit']
 
 /** Deny, drain and switch: within the bound, watched by the guard, and tried again when it was taken back. */
 export class Cutover {
@@ -51,15 +51,24 @@ export class Cutover {
         message: `cutover ${attempt} of ${attempts} was taken back (${messageOf(outcome.error)}); writes are allowed, catching up again`,
         type: 'warning',
       })
-      context.state.earlierWindows.push(context.state.window)
+      if (context.state.window.setAtMs !== undefined) context.state.earlierWindows.push(context.state.window)
       context.state.window = {}
-      const caughtUp = await runPhases(
-        context,
-        phases.filter(({id}) => id === 'catch-up'),
-      )
-      this.addTimings(caughtUp.timings)
-      if (caughtUp.error !== undefined) return caughtUp
+      const failed = await this.prepareAgain()
+      if (failed) return failed
     }
+  }
+
+  /** Catches up, and compares all rows where their order has come into doubt. */
+  private async prepareAgain(): Promise<RunOutcome | undefined> {
+    const {context} = this
+    for (const phase of phases.filter(({id}) => id === 'catch-up' || id === 'verify')) {
+      if (phase.id === 'verify' && context.state.fullVerifyBecause === undefined) continue
+      const outcome = await runPhases(context, [phase])
+      this.addTimings(outcome.timings)
+      if (outcome.error !== undefined) return outcome
+    }
+
+    return undefined
   }
 
   private worthAnother(error: unknown): boolean {

@@ -28,7 +28,7 @@ export interface FastCutover {
 /** Why the interval is not lowered, or undefined. */
 export async function fastCutoverObstacle(context: MigrationContext): Promise<string | undefined> {
   const {hints, request, state} = context
-  const {generation, servers} = factsOf(context).source
+  const {generation} = factsOf(context).source
   const wanted = request.fastCutover ?? 'auto'
   if (wanted === 'off') return 'not wanted (--no-fast-cutover)'
   if (generation === '2.4') return `${SYNC_INTERVAL} cannot be changed at run time on 2.4`
@@ -37,7 +37,9 @@ export async function fastCutoverObstacle(context: MigrationContext): Promise<st
   if (!ours && timersOf(state).configSyncMs <= LOWERED_MS) return `${SYNC_INTERVAL} is ${LOWERED_MS} ms or less already`
   if (wanted === 'on') return undefined
   const replicas = await Promise.all(
-    servers.map(async ({address}) => (await context.source.server(address).replicas({signal: context.signal})).length),
+    (await hostingServers(context)).map(
+      async (address) => (await context.source.server(address).replicas({signal: context.signal})).length,
+    ),
   )
   const perSecond = (replicas.reduce((sum, count) => sum + count, 0) * 1000) / LOWERED_MS
   return perSecond > MOST_REPLICAS_PER_SECOND

@@ -20,6 +20,31 @@ export function mayPass(error: unknown): error is MigratorError {
   return passingPrefixes.some((prefix) => error.code.startsWith(prefix))
 }
 
+/** As long as a dead server, or a dead meta leader, takes to be replaced (measured.md §10). */
+const PATIENCE_MS = 60_000
+const PATIENCE_RETRY_MS = 1000
+
+/**
+ * Does something that may be done again without harm, until it works: a server that is just being restarted or replaced
+ * must not end a migration.
+ * @throws what `attempt` threw last, after a minute of errors that may pass; at once what cannot pass
+ */
+export async function patiently<T>(
+  {clock, signal}: {clock: Clock; signal: AbortSignal},
+  attempt: () => Promise<T>,
+): Promise<T> {
+  const startMs = clock.nowMs()
+  for (;;) {
+    try {
+      return await attempt()
+    } catch (error) {
+      signal.throwIfAborted()
+      if (!mayPass(error) || clock.nowMs() - startMs > PATIENCE_MS) throw error
+      await sleep(clock, PATIENCE_RETRY_MS, signal)
+    }
+  }
+}
+
 /** How a wait finds that nothing moves any more. */
 export interface StallRule<T> {
   /** What must change, e.g. the number of partitions that are there. */

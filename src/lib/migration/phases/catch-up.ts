@@ -2,7 +2,7 @@ import {MigratorError} from '../../errors.js'
 import {DuplicationStatus} from '../../rpc/structs/duplication.js'
 import {factsOf, type MigrationContext, type Phase} from '../context.js'
 import type {Progress} from '../events.js'
-import {lowerSyncInterval, waitForShortSync, watchMeta} from '../fast-cutover.js'
+import {lowerSyncInterval, watchMeta} from '../fast-cutover.js'
 import {notShipping, pendingMutations, readShipping, type ShippingView, worstPartition} from '../proof/shipping.js'
 import {ensureSteady, keepOrder} from '../settings.js'
 import {explainTarget} from '../target-health.js'
@@ -27,8 +27,6 @@ export const catchUp: Phase = {
       title: "shorten the source servers' config sync for the cutover",
     },
     {title: 'wait until the pending mutations are few', wait},
-    // Before the cutover begins: its bound counts on the short interval already.
-    {title: 'wait until every server hears of envs within a second', wait: waitForShortSync},
   ],
   summarize: ({state}) => `${state.pendingMutations ?? 0} mutations pending`,
 }
