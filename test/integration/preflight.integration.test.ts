@@ -73,7 +73,6 @@ describe('preflight over the wire', () => {
         for (const id of ['atomic-writes', 'source-is-follower', 'target-disk']) {
           assert.equal(results.get(id)!.severity, 'ok', results.get(id)!.evidence)
         }
-
       } finally {
         await clock.run(sandbox.stop())
       }
