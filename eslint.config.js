@@ -54,7 +54,7 @@ const typed = {
   'no-undef': 'off',
 }
 
-// Functions named `before` or `after` outside of tests are not mocha's.
+// Functions named `before` or `after` are not always mocha's.
 const notMocha = {'mocha/no-exports': 'off', 'mocha/no-sibling-hooks': 'off', 'mocha/no-top-level-hooks': 'off'}
 
 // Programs, not parts of one: they print and they end the process.
@@ -77,7 +77,7 @@ export default tseslint.config(
     languageOptions: {parserOptions: {projectService: true, tsconfigRootDir: new URL('.', import.meta.url).pathname}},
     rules: typed,
   },
-  {ignores: ['**/*.test.ts'], rules: notMocha},
+  {rules: notMocha},
   {files: ['bin/**', 'scripts/**', 'test/**', 'eslint.config.js'], rules: programs},
   {
     files: ['**/*.cjs'],

@@ -87,6 +87,28 @@ describe('table:migrate on a terminal', () => {
     assert.match(text, /Stopped: users is served by onebox, and its writes are allowed there\./)
   })
 
+  it('shows a cutover that is taken back and tried again', async () => {
+    shell = ShellProcess.onTerminal('again', 20, [...ARGV, ...METAPROXY, '--yes'])
+    assert.equal((await shell.ended).code, 0)
+    const text = read(shell.stdout)
+    const takenBack = text.lastIndexOf('✔ every primary accepts writes again')
+    assert.ok(takenBack > text.lastIndexOf('✖ Drain  partition 3 was too slow'))
+    assert.match(
+      text.slice(takenBack),
+      /(✔ Catch up.*\n✔ Deny writes.*\n✔ Drain.*\n✔ Switch.*\n✔ Finish.*\n)\nusers was moved/,
+    )
+    assert.equal(text.match(/Writes were denied for/g)?.length, 2)
+  })
+
+  it('shows a run that only finishes what is left', async () => {
+    shell = ShellProcess.onTerminal('committed', 20, [...ARGV, ...METAPROXY, '--yes'])
+    await shell.until(/Switch/)
+    assert.equal((await shell.ended).code, 0)
+    // Each is drawn again and again.
+    const done = new Set(read(shell.stdout).match(/^✔ \w+/gm))
+    assert.deepEqual([...done], ['✔ Preflight', '✔ Switch', '✔ Finish'])
+  })
+
   it('goes on to take everything back when the terminal is closed', async () => {
     const scratch = mkdtempSync(join(tmpdir(), 'table-migrator-hangup-'))
     try {

@@ -13,8 +13,12 @@ import type {MigrationRequest} from '../../src/lib/migration/request.js'
 
 /** What the rehearsal plays: how far it goes, and what it does about being stopped. */
 export type Plot =
+  /** The first cutover is taken back, the second one is good. */
+  | 'again'
   /** Throws in the drain, as only a bug would. */
   | 'breaks'
+  /** An earlier run has switched: only the end is left. */
+  | 'committed'
   /** Preflight wants a confirmation. */
   | 'confirm'
   /** Hears no signal once writes are denied. */
@@ -94,8 +98,10 @@ class Rehearsal {
     let phase: PhaseId = 'preflight'
     try {
       for (phase of phaseIds) {
+        if (this.plot === 'committed' && !['finish', 'preflight', 'switch'].includes(phase)) continue
         if (phase === 'duplicate' && !this.dryRun && !(await this.confirmed()))
           return {...this.result, outcome: 'refused'}
+        if (phase === 'deny' && this.plot === 'again') await this.cutoverInVain()
         await this.phase(phase)
       }
     } catch (error) {
@@ -114,6 +120,18 @@ class Rehearsal {
     }
 
     return {...this.result, effects: this.effects, outcome: this.dryRun ? 'dry-run' : 'migrated'}
+  }
+
+  private async cutoverInVain(): Promise<void> {
+    await this.phase('deny')
+    this.emit({phase: 'drain', type: 'phase-started'})
+    this.emit({error: 'partition 3 was too slow', phase: 'drain', type: 'phase-failed'})
+    await this.undo('partition 3 was too slow')
+    const message = 'cutover 1 of 3 was taken back; catching up again'
+    this.emit({code: 'cutover.again', message, type: 'warning'})
+    this.result.earlierWindows.push(this.result.writeDeny)
+    this.result.writeDeny = {}
+    await this.phase('catch-up')
   }
 
   private confirmed(): Promise<boolean> {

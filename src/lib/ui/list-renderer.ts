@@ -26,7 +26,7 @@ export class ListRenderer implements Renderer {
   ) {}
 
   notice(text: string): void {
-    this.view.notice(text)
+    this.view.notice(text, this.clock.wallMs())
     this.refresh()
   }
 
@@ -39,6 +39,7 @@ export class ListRenderer implements Renderer {
 
       case 'effect':
       case 'progress':
+      case 'undo-progress':
       case 'warning': {
         this.refresh()
         break
@@ -69,12 +70,6 @@ export class ListRenderer implements Renderer {
         if (this.current && this.current !== UNDO)
           this.end(this.current, 'failed', `${phaseTitles[this.current]}  stopped: ${event.reason}`)
         this.openUndo(`Take back: ${event.sentence}`)
-        break
-      }
-
-      case 'undo-progress': {
-        this.view.notice(event.sentence)
-        this.refresh()
         break
       }
 

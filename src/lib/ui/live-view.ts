@@ -5,6 +5,7 @@ import {formatCount, formatDuration, plural, printable} from './text.js'
 const SILENCE_MS = 10_000
 /** How long an effect that is done stays on the screen. */
 const EFFECT_SHOWN_MS = 5000
+const NOTICE_SHOWN_MS = 30_000
 
 /** The figures of a wait in one line; empty when there are none. */
 export function figures(progress: Progress): string {
@@ -21,11 +22,12 @@ export function figures(progress: Progress): string {
 export class LiveView {
   private effect: undefined | {sentence: string; untilMs: number}
   private heardAtMs: number | undefined
-  private notices: string[] = []
+  private notices: {text: string; untilMs: number}[] = []
   private progress: Progress | undefined
 
-  notice(text: string): void {
-    this.notices.push(text)
+  /** Shown for half a minute from `nowMs` on, the latest three at a time. */
+  notice(text: string, nowMs: number): void {
+    this.notices.push({text, untilMs: nowMs + NOTICE_SHOWN_MS})
   }
 
   onEvent(event: MigrationEvent): void {
@@ -36,7 +38,8 @@ export class LiveView {
     }
 
     if (event.type === 'progress') this.progress = event.progress
-    if (event.type === 'warning') this.notices.push(`warning: ${event.message}`)
+    if (event.type === 'undo-progress') this.progress = {text: event.sentence}
+    if (event.type === 'warning') this.notice(`warning: ${event.message}`, event.atMs)
     if (event.type === 'effect') {
       const {sentence, state} = event
       const untilMs = state === 'begin' ? Number.POSITIVE_INFINITY : event.atMs + EFFECT_SHOWN_MS
@@ -51,7 +54,8 @@ export class LiveView {
     if (this.progress) lines.push(this.progress.text, figures(this.progress))
     if (this.progress?.worst) lines.push(`worst: ${this.progress.worst}`)
     if (this.effect && nowMs < this.effect.untilMs) lines.push(this.effect.sentence)
-    lines.push(...this.notices.slice(-3))
+    const notices = this.notices.filter(({untilMs}) => nowMs < untilMs).slice(-3)
+    lines.push(...notices.map(({text}) => text))
     const silentMs = nowMs - (this.heardAtMs ?? nowMs)
     if (silentMs >= SILENCE_MS) lines.push(`nothing new for ${formatDuration(silentMs)}`)
     return lines.filter((line) => line !== '').map((line) => printable(line))
