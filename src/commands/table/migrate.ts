@@ -5,6 +5,7 @@ import {
   type Migrate as MigrateTable,
   type MigrationResult,
   type MigrationWorld,
+  startGuardProcess,
 } from '../../lib/migration/index.js'
 import {tcpTransport} from '../../lib/rpc/transport.js'
 import {BaseCommand} from '../../lib/ui/base-command.js'
@@ -65,12 +66,13 @@ A ZooKeeper login is read from the environment variable PEGASUS_ZK_AUTH=digest:u
 
   async run(): Promise<MigrationResult> {
     const {flags} = await this.parse(Migrate)
+    const commandLine = [this.config.bin, 'table:migrate', ...this.argv].map((word) => shellQuote(word)).join(' ')
     const session = new Session(this.migrate, {
-      commandLine: [this.config.bin, 'table:migrate', ...this.argv].map((word) => shellQuote(word)).join(' '),
+      commandLine,
       dryRun: flags['dry-run'],
       json: this.jsonEnabled(),
       request: toRequest(flags, process.env.PEGASUS_ZK_AUTH),
-      world: this.world(),
+      world: {...this.world(), command: commandLine, ...(flags.guard ? {startGuard: startGuardProcess} : {})},
       yes: flags.yes,
     })
     const {exitCode, result} = await session.run()

@@ -106,7 +106,8 @@ export const metaproxyFlags = {
   }),
   'after-drain': Flags.option({options: ['ask', 'keep', 'lift'] as const})({
     default: 'ask',
-    description: 'Without --root, once everything is on the target: ask you, keep writes denied, or allow them again.',
+    description:
+      'Without --root, once everything is on the target: ask you, keep (you move the clients now: the source refuses everyone), or lift (writes are allowed again).',
     env: env('after-drain'),
     exclusive: ['root'],
     helpGroup: 'METAPROXY',
@@ -135,6 +136,28 @@ export const cutoverFlags = {
     default: 'timeout',
     description: 'What a client sees while writes are denied: silence until its own timeout, or an error at once.',
     env: env('deny-mode'),
+    helpGroup: 'CUTOVER',
+  }),
+  'cutover-attempts': count({
+    default: 3,
+    defaultHelp: async () => '3',
+    description: 'How often to try before the run stops, when a cutover had to be taken back.',
+    env: env('cutover-attempts'),
+    helpGroup: 'CUTOVER',
+    helpValue: 'COUNT',
+  }),
+  'fast-cutover': Flags.boolean({
+    allowNo: true,
+    description:
+      "Shorten the source servers' config sync to 1 s for the cutover (2.5 only, put back afterwards). By default where the metas can bear it.",
+    env: env('fast-cutover'),
+    helpGroup: 'CUTOVER',
+  }),
+  guard: Flags.boolean({
+    allowNo: true,
+    default: true,
+    description: 'Let a second process watch the cutover, which allows writes again if this one dies.',
+    env: env('guard'),
     helpGroup: 'CUTOVER',
   }),
 }

@@ -7,7 +7,9 @@ export type MigrateFlags = {
   accept?: string | string[]
   'after-drain': MigrationRequest['afterDrain']
   cluster: string
+  'cutover-attempts'?: number
   'deny-mode': MigrationRequest['denyMode']
+  'fast-cutover'?: boolean
   'max-write-deny': number
   meta: string
   node?: string
@@ -29,7 +31,9 @@ export function toRequest(flags: MigrateFlags, zooKeeperAuth: string | undefined
   return {
     accepted: several(flags.accept).flatMap((ids) => parseCheckIds(ids)),
     afterDrain: flags['after-drain'],
+    cutoverAttempts: flags['cutover-attempts'] ?? 3,
     denyMode: flags['deny-mode'],
+    fastCutover: fastCutoverOf(flags['fast-cutover']),
     limits: toLimits(flags),
     maxWriteDenyMs: flags['max-write-deny'],
     ...(flags.root === undefined ? {} : {metaproxy: {auth, hosts: flags.node ?? '', root: parseRoot(flags.root)}}),
@@ -42,4 +46,9 @@ export function toRequest(flags: MigrateFlags, zooKeeperAuth: string | undefined
     verify: flags.verify,
     verifySampleRows: flags['verify-rows'],
   }
+}
+
+function fastCutoverOf(flag: boolean | undefined): MigrationRequest['fastCutover'] {
+  if (flag === undefined) return 'auto'
+  return flag ? 'on' : 'off'
 }
