@@ -82,7 +82,9 @@ describe('table:migrate', () => {
     assert.deepEqual(request, {
       accepted: ['direct-clients'],
       afterDrain: 'ask',
+      cutoverAttempts: 3,
       denyMode: 'reconfig',
+      fastCutover: 'auto',
       limits: {...defaultLimits, denyMs: undefined, drainMs: 45_000, stallMs: 300_000},
       maxWriteDenyMs: 90_000,
       metaproxy: {auth: undefined, hosts: 'zk:2181', root: '/pegasus-metaproxy'},
