@@ -23,7 +23,8 @@ export interface LiveEffectsOptions {
   source: Cluster
   store: MetaproxyStore | undefined
   table: string
-  target: Cluster
+  /** Undefined where a rollback does not know it: then nothing there is touched. */
+  target: Cluster | undefined
 }
 
 type Of<K extends Effect['kind']> = Extract<Effect, {kind: K}>
@@ -32,9 +33,15 @@ type Of<K extends Effect['kind']> = Extract<Effect, {kind: K}>
 export class LiveEffects implements Effects {
   constructor(private readonly options: LiveEffectsOptions) {}
 
+  private get target(): Cluster {
+    const {target} = this.options
+    if (!target) throw new MigratorError('effect.no_target', 'the target cluster is not known: nothing there was touched')
+    return target
+  }
+
   async perform(effect: Effect, signal: AbortSignal): Promise<EffectOutcome> {
     const limits = {patienceMs: LEADER_PATIENCE_MS, signal}
-    const {source, table, target} = this.options
+    const {source, table} = this.options
     switch (effect.kind) {
       case 'add-duplication': {
         return {dupid: await this.addDuplication(effect, signal)}
@@ -53,14 +60,14 @@ export class LiveEffects implements Effects {
 
       case 'close-target':
       case 'deny-target': {
-        await target.setEnvs(table, {[DENY_ENV]: effect.value}, limits)
+        await this.target.setEnvs(table, {[DENY_ENV]: effect.value}, limits)
         return {}
       }
 
       case 'lift-target': {
         await (effect.before === null
-          ? target.deleteEnvs(table, [DENY_ENV], limits)
-          : target.setEnvs(table, {[DENY_ENV]: effect.before}, limits))
+          ? this.target.deleteEnvs(table, [DENY_ENV], limits)
+          : this.target.setEnvs(table, {[DENY_ENV]: effect.before}, limits))
         return {}
       }
 
@@ -70,7 +77,7 @@ export class LiveEffects implements Effects {
       }
 
       case 'delete-target-envs': {
-        await target.deleteEnvs(table, effect.keys, limits)
+        await this.target.deleteEnvs(table, effect.keys, limits)
         return {}
       }
 
@@ -95,7 +102,7 @@ export class LiveEffects implements Effects {
       }
 
       case 'set-meta-level': {
-        const cluster = effect.side === 'source' ? source : target
+        const cluster = effect.side === 'source' ? source : this.target
         await cluster.setMetaLevel(MetaFunctionLevel[`fl_${effect.level}` as keyof typeof MetaFunctionLevel], limits)
         return {}
       }
@@ -167,7 +174,7 @@ export class LiveEffects implements Effects {
   }
 
   private async setServerConfig(effect: Of<'set-server-config'>, signal: AbortSignal): Promise<void> {
-    const cluster = effect.side === 'source' ? this.options.source : this.options.target
+    const cluster = effect.side === 'source' ? this.options.source : this.target
     const server = cluster.server(effect.server)
     await server.updateConfig(effect.name, effect.value, {signal})
     const seen = await server.config(effect.name, {signal})
@@ -182,7 +189,8 @@ export class LiveEffects implements Effects {
 
   /** Never another table of the same name; one that is gone was dropped by a first try whose answer was lost. */
   private async dropTargetTable(effect: Of<'drop-target-table'>, signal: AbortSignal): Promise<void> {
-    const {table, target} = this.options
+    const {target} = this
+    const {table} = this.options
     const limits = {patienceMs: LEADER_PATIENCE_MS, signal}
     const found = await target.table(table, limits)
     if (!found) return

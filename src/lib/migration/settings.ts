@@ -1,7 +1,8 @@
-import {messageOf} from '../errors.js'
+import {messageOf, MigratorError} from '../errors.js'
+import type {Cluster} from '../pegasus/cluster.js'
 import {MetaFunctionLevel} from '../rpc/structs/cluster.js'
 import type {MigrationContext} from './context.js'
-import type {Effect} from './effects.js'
+import type {Effect, Side} from './effects.js'
 import {mayPass} from './wait.js'
 
 /** Batches of more than one mutation are shipped out of order (product.md, lesson 13). */
@@ -12,9 +13,10 @@ type ServerConfigEffect = Extract<Effect, {kind: 'set-server-config'}>
 type MetaLevelEffect = Extract<Effect, {kind: 'set-meta-level'}>
 
 /** The part of a context that putting settings back needs. */
-export type SettingsContext = Pick<MigrationContext, 'effects' | 'emit' | 'source' | 'target'> & {
+export type SettingsContext = Pick<MigrationContext, 'effects' | 'emit' | 'source'> & {
   hints: Pick<MigrationContext['hints'], 'settings'>
   state: Pick<MigrationContext['state'], 'settingsPutBack'>
+  target: Cluster | undefined
 }
 
 /** Servers of the source that host a replica of the table at the moment. */
@@ -135,19 +137,25 @@ export async function putSettingsBack(
 /** The effect that puts a setting back, or undefined when it is as it was already. */
 async function backEffect(context: SettingsContext, effect: Effect, signal: AbortSignal): Promise<Effect | undefined> {
   if (effect.kind === 'set-server-config') {
-    const cluster = effect.side === 'source' ? context.source : context.target
+    const cluster = clusterOf(context, effect.side)
     const now = await cluster.server(effect.server).config(effect.name, {signal})
     if (now === effect.before || effect.before === '') return undefined
     return {...effect, before: now ?? '', value: effect.before}
   }
 
   if (effect.kind === 'set-meta-level') {
-    const cluster = effect.side === 'source' ? context.source : context.target
+    const cluster = clusterOf(context, effect.side)
     const now = levelName(await cluster.metaLevel({signal}))
     return now === effect.before ? undefined : {...effect, before: now, level: effect.before}
   }
 
   return undefined
+}
+
+function clusterOf({source, target}: SettingsContext, side: Side): Cluster {
+  const cluster = side === 'source' ? source : target
+  if (!cluster) throw new MigratorError('observe.no_target', 'the target cluster is not known')
+  return cluster
 }
 
 /** What putting a setting back comes to, in words. */

@@ -37,7 +37,7 @@ export interface RollbackContext extends MendingContext, SettingsContext {
   startMs: number
   state: RollbackState
   store: MetaproxyStore | undefined
-  target: Cluster
+  target: Cluster | undefined
   view: RollbackView
 }
 
@@ -46,3 +46,9 @@ export type RunStep = (context: RollbackContext) => Promise<string>
 
 /** Thrown by a step that leaves itself out. */
 export class StepSkipped extends Error {}
+
+/** The target, which the plan's steps know. */
+export function targetOf({target}: RollbackContext): Cluster {
+  if (!target) throw new TypeError('a step needs a target that the plan does not know')
+  return target
+}

@@ -84,9 +84,12 @@ async function whyBusy(context: RollbackContext): Promise<string | undefined> {
 
     const before = await readFences(source, rollback.table, signal)
     const startMs = clock.nowMs()
-    while (clock.nowMs() - startMs < QUIET_MS) {
+    let inARow = 0
+    // An empty write lets one mutation per partition go (protocol.md §4.2): one reading that finds it on its way is no load.
+    while (inARow > 0 || clock.nowMs() - startMs < QUIET_MS) {
       const pending = pendingMutations(await readPipeline(context), view.generation)
-      if (pending > 0) return `${pending} mutations are being shipped`
+      inARow = pending > 0 ? inARow + 1 : 0
+      if (inARow >= READINGS) return `${pending} mutations are being shipped`
       const passedMs = clock.nowMs() - startMs
       report({text: `nothing to ship for ${Math.round(passedMs / 1000)} of ${QUIET_MS / 1000} s`})
       const now = await readFences(source, rollback.table, signal)

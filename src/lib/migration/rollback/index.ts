@@ -1,10 +1,10 @@
 import type {Clock} from '../../clock.js'
 import {isMigratorError, messageOf, MigratorError} from '../../errors.js'
 import {diskFiles} from '../../files.js'
-import type {SharedLocks} from '../../metaproxy/shared-lock.js'
 import {parseZooKeeperAuth} from '../../metaproxy/zookeeper-options.js'
 import {ZooKeeperStore} from '../../metaproxy/zookeeper-store.js'
 import {PegasusClient} from '../../pegasus/client.js'
+import type {Cluster} from '../../pegasus/cluster.js'
 import {JournaledEffects} from '../effects-journaled.js'
 import {LiveEffects} from '../effects-live.js'
 import {RecordingEffects} from '../effects-recording.js'
@@ -25,6 +25,7 @@ import {RollbackReport} from './report.js'
 import type {RollbackOutcome, RollbackResult} from './result.js'
 import {takeReturnBack} from './return.js'
 import {runSteps} from './runner.js'
+import type {RollbackView} from './view.js'
 import {takeOwnDenyBack} from './writes.js'
 
 export {type RollbackEvent, type StepId, stepTitles} from './events.js'
@@ -35,8 +36,6 @@ export type {RollbackOutcome, RollbackResult, StepTiming} from './result.js'
 export interface RollbackWorld extends MigrationWorld {
   /** The command line, for whoever meets the lock. */
   commandLine?: string
-  /** Default: ZooKeeper itself. */
-  openLocks?(location: MetaproxyLocation, clock: Clock): SharedLocks
 }
 
 export interface RollbackHooks {
@@ -154,7 +153,9 @@ class Run {
           directory: journalDirectory,
           emit: (event) => this.hear(event),
           ...(observed.metaproxy ? {metaproxy: this.locationOf(observed.metaproxy)} : {}),
+          ...(this.world.files ? {files: this.world.files} : {}),
           ...(this.world.openLocks ? {openLocks: this.world.openLocks} : {}),
+          ...(this.world.processes ? {processes: this.world.processes} : {}),
           sourceCluster: view.source.cluster,
           table,
         },
@@ -168,7 +169,7 @@ class Run {
       source: this.client.cluster(this.request.sourceMetas),
       store: observed.store,
       table,
-      target: this.client.cluster(view.target?.metas ?? []),
+      target: this.targetOf(view),
     })
     const effects = new JournaledEffects(live, this.journal ?? noJournal, table, (event) => this.hear(event), this.lock)
     this.report.effects = effects.done
@@ -277,9 +278,13 @@ class Run {
       startMs: this.startMs,
       state: {deniesSource: false, returned: false, settingsPutBack: [], targetDenied: false},
       store,
-      target: client.cluster(view.target?.metas ?? []),
+      target: this.targetOf(view),
       view,
     }
+  }
+
+  private targetOf({target}: RollbackView): Cluster | undefined {
+    return target && target.metas.length > 0 ? this.client.cluster(target.metas) : undefined
   }
 
   /** Events of what rollback shares with a migration. */

@@ -6,7 +6,7 @@ import type {Cluster} from '../../pegasus/cluster.js'
 import {insist, liftAndProve, liftLimitMs} from '../mend.js'
 import {proveEverywhere, type Wanted} from '../proof/deny.js'
 import {ClusterRows, shortestRereadLimitMs, verdictOf, type VerifyReport, verifyTable} from '../verify/index.js'
-import type {RollbackContext, RunStep} from './context.js'
+import {type RollbackContext, type RunStep, targetOf} from './context.js'
 
 /* A return: the target serves, and the table comes back to the source if that loses nothing (docs/rollback.md). */
 
@@ -37,7 +37,7 @@ export const compareLive: RunStep = async (context) => {
 
 /** From here on nobody writes anywhere. Only `reconfig`: what is unanswered would hang for 100 s (product.md, lesson 2). */
 export const denyTarget: RunStep = async (context) => {
-  const {effects, rollback, signal, state, target, view} = context
+  const {effects, rollback, signal, state, view} = context
   const neededMs = 2 * liftLimitMs(view.timers.configSyncMs)
   if (neededMs > rollback.maxWriteDenyMs) {
     throw new MigratorError('rollback.bound', `a return denies writes for at least ${neededMs / 1000} s; the bound is ${rollback.maxWriteDenyMs / 1000} s`, {
@@ -50,7 +50,7 @@ export const denyTarget: RunStep = async (context) => {
   state.targetDenied = true
   state.deniedAtMs = context.clock.nowMs()
   await effects.perform({before: denyOfTarget(context), kind: 'deny-target', value: WRITES_DENIED}, signal)
-  await prove(context, target, 'reconfig-write', 'the target refuses writes', signal)
+  await prove(context, targetOf(context), 'reconfig-write', 'the target refuses writes', signal)
   return `every primary of ${view.target!.cluster} refuses writes`
 }
 
@@ -123,23 +123,23 @@ export const openSource: RunStep = async (context) => {
 
 /** Never both sides writable: the target refuses everyone, as the source did after the switch. */
 export const closeTarget: RunStep = async (context) => {
-  const {effects, target, view} = context
+  const {effects, view} = context
   const {signal} = new AbortController()
   await effects.perform({before: WRITES_DENIED, kind: 'close-target', value: CLOSED}, signal)
-  await prove(context, target, 'reconfig-all', 'the target refuses everyone', signal)
+  await prove(context, targetOf(context), 'reconfig-all', 'the target refuses everyone', signal)
   return `${view.target!.cluster} refuses every client of it`
 }
 
 /** A return that ends before its commit point: the target serves again, the source refuses everyone again. */
 export async function takeReturnBack(context: RollbackContext): Promise<void> {
-  const {effects, rollback, source, state, target} = context
+  const {effects, rollback, source, state} = context
   if (state.returned) return
   const {signal} = new AbortController()
   const options = {limitMs: rollback.limitMs, signal}
   if (state.targetDenied) {
     const before = denyOfTarget(context)
     await insist(context, options, 'opening the target again', () => effects.perform({before, kind: 'lift-target'}, signal))
-    await insist(context, options, 'proving that the target accepts writes', () => prove(context, target, 'writable', 'the target accepts writes', signal))
+    await insist(context, options, 'proving that the target accepts writes', () => prove(context, targetOf(context), 'writable', 'the target accepts writes', signal))
     state.targetDenied = false
   }
 
@@ -173,7 +173,8 @@ async function prove(context: RollbackContext, cluster: Cluster, wanted: Wanted,
 
 /** All rows of both sides. Nothing ships any more: whatever differs, differs for good. */
 async function compare(context: RollbackContext, limitMs: number, signal: AbortSignal): Promise<VerifyReport> {
-  const {client, clock, random, report, rollback, source, target, view} = context
+  const {client, clock, random, report, rollback, source, view} = context
+  const target = targetOf(context)
   const {table} = rollback
   const [here, there] = await Promise.all([source.configuration(table, {signal}), target.configuration(table, {signal})])
   const common = {client, signal, table}
