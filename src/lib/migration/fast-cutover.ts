@@ -1,13 +1,13 @@
 import {messageOf} from '../errors.js'
 import {factsOf, type MigrationContext} from './context.js'
 import type {Progress} from './events.js'
+import {LOWERED_SYNC_MS} from './preflight/prediction.js'
 import {hostingServers, putSettingsBack, rememberSetting} from './settings.js'
 import {timersOf} from './timers.js'
 import {mayPass, waitUntil} from './wait.js'
 
 /** How often a replica server asks the meta for envs: the spread of a deny and of its lift (measured.md §1, §2). */
 export const SYNC_INTERVAL = 'config_sync_interval_ms'
-const LOWERED_MS = 1000
 /** Each sync sends all replicas of a server through one thread of the meta. */
 const MOST_REPLICAS_PER_SECOND = 5000
 /** On top of the old interval, before the new one is believed. */
@@ -34,14 +34,15 @@ export async function fastCutoverObstacle(context: MigrationContext): Promise<st
   if (generation === '2.4') return `${SYNC_INTERVAL} cannot be changed at run time on 2.4`
   if (generation === 'master') return `master answers ERR_OK to a new ${SYNC_INTERVAL} and changes nothing`
   const ours = hints.settings.some((effect) => effect.kind === 'set-server-config' && effect.name === SYNC_INTERVAL)
-  if (!ours && timersOf(state).configSyncMs <= LOWERED_MS) return `${SYNC_INTERVAL} is ${LOWERED_MS} ms or less already`
+  if (!ours && timersOf(state).configSyncMs <= LOWERED_SYNC_MS)
+    return `${SYNC_INTERVAL} is ${LOWERED_SYNC_MS} ms or less already`
   if (wanted === 'on') return undefined
   const replicas = await Promise.all(
     (await hostingServers(context)).map(
       async (address) => (await context.source.server(address).replicas({signal: context.signal})).length,
     ),
   )
-  const perSecond = (replicas.reduce((sum, count) => sum + count, 0) * 1000) / LOWERED_MS
+  const perSecond = (replicas.reduce((sum, count) => sum + count, 0) * 1000) / LOWERED_SYNC_MS
   return perSecond > MOST_REPLICAS_PER_SECOND
     ? `the servers hold ${perSecond} replicas: too many for the meta each second (--fast-cutover does it all the same)`
     : undefined
@@ -66,19 +67,19 @@ async function lowerOn(context: MigrationContext, fast: FastCutover, address: st
   const server = source.server(address)
   const [value, startTime] = await Promise.all([server.config(SYNC_INTERVAL, {signal}), server.startTime({signal})])
   const known = fast.servers.get(address)
-  if (known?.startTime === startTime && value === String(LOWERED_MS)) return
+  if (known?.startTime === startTime && value === String(LOWERED_SYNC_MS)) return
   const earlier = hints.settings.find(
     (effect) => effect.kind === 'set-server-config' && effect.server === address && effect.name === SYNC_INTERVAL,
   )
   const before = earlier && 'before' in earlier ? String(earlier.before) : (value ?? '')
-  if (value !== String(LOWERED_MS)) {
+  if (value !== String(LOWERED_SYNC_MS)) {
     const effect = {
       before,
       kind: 'set-server-config',
       name: SYNC_INTERVAL,
       server: address,
       side: 'source',
-      value: String(LOWERED_MS),
+      value: String(LOWERED_SYNC_MS),
     } as const
     await effects.perform(effect, signal)
     rememberSetting(context, effect)
@@ -94,7 +95,7 @@ async function lowerOn(context: MigrationContext, fast: FastCutover, address: st
 export async function waitForShortSync(context: MigrationContext, report: (progress: Progress) => void): Promise<void> {
   const {clock, signal, state} = context
   if (!state.fast) return
-  const oldMs = Math.max(LOWERED_MS, ...[...state.fast.servers.values()].map((server) => server.oldMs))
+  const oldMs = Math.max(LOWERED_SYNC_MS, ...[...state.fast.servers.values()].map((server) => server.oldMs))
   try {
     await waitUntil<string[]>({
       clock,
@@ -118,7 +119,7 @@ export async function waitForShortSync(context: MigrationContext, report: (progr
       signal,
       stage: 'shorter config sync on every server',
     })
-    state.timers = {...timersOf(state), configSyncMs: LOWERED_MS}
+    state.timers = {...timersOf(state), configSyncMs: LOWERED_SYNC_MS}
   } catch (error) {
     if (!mayPass(error) && !(error instanceof Error && 'code' in error && error.code === 'wait.limit')) throw error
     context.emit({

@@ -1,6 +1,7 @@
 import type {MigrationState} from './context.js'
 import type {Effect} from './effects.js'
 import type {PreflightFacts} from './preflight/check.js'
+import {numberSettingOf} from './preflight/settings.js'
 
 /** The source servers' own timers, the slowest of those that host the table; ms. */
 export interface ServerTimers {
@@ -24,8 +25,8 @@ export function timersOf(state: Pick<MigrationState, 'timers'>): ServerTimers {
 export function readTimers(facts: PreflightFacts, changed: readonly Effect[]): ServerTimers {
   const slowest = (name: string, fallbackMs: number) => {
     const values = facts.source.servers
-      .map(({config}) => Number(config.get(name)))
-      .filter((value) => Number.isFinite(value) && value > 0)
+      .map((server) => numberSettingOf(server, name))
+      .filter((value) => value !== undefined && value > 0) as number[]
     return values.length > 0 ? Math.max(...values) : fallbackMs
   }
 
