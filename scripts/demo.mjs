@@ -22,7 +22,8 @@ function start(command, args, stdio = ['ignore', 'pipe', 'pipe']) {
   const startMs = Date.now()
   const child = spawn(command, args, {cwd: ROOT, stdio})
   children.add(child)
-  const running = {elapsed: () => `${((Date.now() - startMs) / 1000).toFixed(0)} s`, output: ''}
+  let endMs
+  const running = {elapsed: () => `${(((endMs ?? Date.now()) - startMs) / 1000).toFixed(0)} s`, output: ''}
   for (const stream of [child.stdout, child.stderr]) {
     stream?.on('data', (bytes) => {
       running.output += bytes
@@ -36,6 +37,7 @@ function start(command, args, stdio = ['ignore', 'pipe', 'pipe']) {
     })
     child.once('close', (code, signal) => {
       children.delete(child)
+      endMs = Date.now()
       resolve(code ?? (signal === 'SIGINT' ? 130 : 1))
     })
   })
