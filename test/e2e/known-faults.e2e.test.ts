@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 
 import {sleep} from '../../src/lib/clock.js'
 import {formatNodeData} from '../../src/lib/metaproxy/node-data.js'
-import type {MigrationEvent, MigrationResult, Outcome} from '../../src/lib/migration/index.js'
+import type {MigrationEvent, MigrationRequest, MigrationResult, Outcome} from '../../src/lib/migration/index.js'
 import {DuplicationStatus} from '../../src/lib/rpc/structs/duplication.js'
 import {TestClient} from '../sandbox/test-client.js'
 import {Operation, type Verdict, ZooKeeperTap} from '../support/zookeeper-tap.js'
@@ -82,7 +82,8 @@ const preflightOfDuplication: Story[] = [
       assert.ok(checksOf(result).includes('target-knows-source'))
       await scene.close(result)
     },
-    title: 'entry 1: a table in the way and a target that does not know the source are found before anything is changed',
+    title:
+      'entry 1: a table in the way and a target that does not know the source are found before anything is changed',
   },
   {
     options: {replicaCount: 1},
@@ -127,24 +128,28 @@ const completion: Story[] = [
         'the target servers are down',
         ({target}) => Promise.all(target.servers.map(({address}) => target.killServer(address))),
       ],
-      ['somebody paused the duplication', (scene) => assert.equal(duplicationOf(scene).alter(DuplicationStatus.DS_PAUSE), 'ERR_OK')],
+      [
+        'somebody paused the duplication',
+        (scene) => {
+          scene.source.hazards.crashWhenStoppedUnderLoad = false
+          assert.equal(duplicationOf(scene).alter(DuplicationStatus.DS_PAUSE), 'ERR_OK')
+        },
+      ],
     ] satisfies [string, (scene: Scene) => unknown][]
-  ).map(
-    ([what, trouble]): Story => ({
-      async play(scene) {
-        // As late as can be: the deny is set, and nothing that was written last is shipped yet.
-        scene.at(before('deny'), async () => {
-          await trouble(scene)
-          for (const server of scene.target.servers) server.configSync()
-        })
-        const result = await scene.run({cutoverAttempts: 1})
-        assert.equal(result.outcome, 'stopped', told(result))
-        assert.equal(scene.events.some(before('switch-node')), false)
-        await scene.close(result)
-      },
-      title: `entry 3: no mutation is shipped and none is pending by rate: ${what}; nothing is switched, writes go on`,
-    }),
-  ),
+  ).map(([what, trouble]): Story => ({
+    async play(scene) {
+      // As late as can be: the deny is set, and nothing that was written last is shipped yet.
+      scene.at(before('deny'), async () => {
+        await trouble(scene)
+        for (const server of scene.target.servers) server.configSync()
+      })
+      const result = await scene.run({cutoverAttempts: 1})
+      assert.equal(result.outcome, 'stopped', told(result))
+      assert.equal(scene.events.some(before('switch-node')), false)
+      await scene.close(result)
+    },
+    title: `entry 3: no mutation is shipped and none is pending by rate: ${what}; nothing is switched, writes go on`,
+  })),
 ]
 
 const ids: Story[] = [
@@ -182,7 +187,9 @@ const ids: Story[] = [
       try {
         // Its rates are in the servers' counters when preflight looks for atomic writes of ours.
         await scene.until('counters of the other table', () =>
-          source.servers.some(({counters}) => counters.find((name) => name.includes(`check_and_set_qps@${appId}`)).length > 0),
+          source.servers.some(
+            ({counters}) => counters.find((name) => name.includes(`check_and_set_qps@${appId}`)).length > 0,
+          ),
         )
         const result = await scene.migrate(['migrated'])
         assert.equal(result.checks.find(({id}) => id === 'atomic-writes')?.severity, 'ok')
@@ -263,9 +270,7 @@ async function throughTap(scene: Scene, verdict: Verdict, expected: [Outcome, st
 const takenBack: Story[] = [
   {
     async play(scene) {
-      scene.at(before('pause-duplication'), () =>
-        scene.source.ignoreCalls('RPC_CM_MODIFY_DUPLICATION', {count: 1000}),
-      )
+      scene.at(before('pause-duplication'), () => scene.source.ignoreCalls('RPC_CM_MODIFY_DUPLICATION', {count: 1000}))
       const result = await scene.run({cutoverAttempts: 1})
       assert.equal(result.outcome, 'stopped', told(result))
       scene.source.faults.clear()
@@ -280,24 +285,27 @@ const takenBack: Story[] = [
       assert.equal(duplicationOf(scene).status, DS_LOG, 'it ships again')
       await scene.close(result)
     },
-    title: 'entry 6: the target cannot serve any more just before the switch: writes are allowed again, shipping goes on',
+    title:
+      'entry 6: the target cannot serve any more just before the switch: writes are allowed again, shipping goes on',
   },
   {
     async play(scene) {
       scene.at(endOf('deny'), () => anotherOperator(scene))
       const result = await scene.migrate(['stopped', 'zk.version_conflict'], {cutoverAttempts: 1})
-      assert.equal((await nodeOf(scene)).meta_addrs, [...scene.source.metas].reverse().join(','), "theirs was kept")
+      assert.equal((await nodeOf(scene)).meta_addrs, [...scene.source.metas].reverse().join(','), 'theirs was kept')
       await scene.close(result)
     },
     title: 'entry 6: another operator changed the node meanwhile: it is not overwritten, writes are allowed again',
   },
   {
     async play(scene) {
-      scene.at(endOf('deny'), () =>
-        withNodes(scene.bed, (nodes) =>
+      // Once nothing is shipped any more: earlier, what clients write on the target would be overwritten.
+      scene.at(after('pause-duplication'), () => {
+        scene.target.delayReplies('RPC_CM_LIST_APPS', 5000)
+        return withNodes(scene.bed, (nodes) =>
           nodes.set(scene.nodePath, formatNodeData(scene.target.name, scene.target.metas)),
-        ),
-      )
+        )
+      })
       const result = await scene.run({cutoverAttempts: 1})
       assert.equal(result.outcome, 'switched-unfinished', told(result))
       await scene.close(await scene.migrate(['migrated']))
@@ -312,7 +320,7 @@ const takenBack: Story[] = [
   },
   {
     async play(scene) {
-      await scene.close(await throughTap(scene, 'hold', ['stopped', 'zk.unknown']))
+      await scene.close(await throughTap(scene, 'hold', ['stopped', 'zk.outcome_unknown']))
     },
     title: 'entry 6: nobody knows whether the switch took place: it is made impossible, then writes are allowed again',
   },
@@ -331,7 +339,7 @@ const takenBack: Story[] = [
           nodes.set(scene.nodePath, formatNodeData(scene.target.name, [...scene.target.metas, ...scene.target.metas])),
         ),
       )
-      const request = {afterDrain: 'ask', metaproxy: undefined, proxies: []} as const
+      const request: Partial<MigrationRequest> = {afterDrain: 'ask', metaproxy: undefined, proxies: []}
       await scene.close(await scene.migrate(['migrated'], request, {askMoved: () => 'moved'}))
     },
     title: 'entry 6: without -r the operator moves the applications, and the source refuses them from then on',
@@ -369,10 +377,14 @@ const zookeeper: Story[] = [
       await refused({targetMetas: [...metas, scene.source.metas[0]!]}, 'target-metas')
       await refused({targetCluster: scene.source.name, targetMetas: scene.source.metas}, 'different-clusters')
       const result = await refused({metaproxy: {hosts: scene.bed.zookeeper, root: '/nowhere'}}, 'metaproxy-node')
-      assert.deepEqual(scene.events.filter(({type}) => type === 'effect'), [])
+      assert.deepEqual(
+        scene.events.filter(({type}) => type === 'effect'),
+        [],
+      )
       await scene.close(result)
     },
-    title: 'entries 9 and 10: a wrong target name, metas of another cluster and a missing node are found before anything is changed',
+    title:
+      'entries 9 and 10: a wrong target name, metas of another cluster and a missing node are found before anything is changed',
   },
   {
     options: {overrides: {target: {name: 'b"\\ü'}}},
@@ -385,7 +397,8 @@ const zookeeper: Story[] = [
       await scene.bed.metaproxy.restart()
       await scene.close(result)
     },
-    title: 'entry 13: a cluster name that needs escaping, and a target with one meta, make a node that metaproxy can read',
+    title:
+      'entry 13: a cluster name that needs escaping, and a target with one meta, make a node that metaproxy can read',
   },
   {
     async play(scene) {
@@ -403,7 +416,8 @@ const zookeeper: Story[] = [
       scene.source.faults.clear()
       await scene.close(await scene.migrate(['migrated'], {denyMode: 'timeout'}))
     },
-    title: 'entry 14: the node is switched, then the source is closed; when that fails the next run does it, and cleans up',
+    title:
+      'entry 14: the node is switched, then the source is closed; when that fails the next run does it, and cleans up',
   },
 ]
 
@@ -442,7 +456,8 @@ const servers: Story[] = [
       })
       await scene.close(await scene.migrate(['migrated']))
     },
-    title: 'entry 17: a source server is restarted in the middle: it is watched again, and not the end of the migration',
+    title:
+      'entry 17: a source server is restarted in the middle: it is watched again, and not the end of the migration',
   },
   {
     async play(scene) {
