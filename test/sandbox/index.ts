@@ -1,7 +1,7 @@
 import type {Clock} from '../../src/lib/clock.js'
 import type {Transport} from '../../src/lib/rpc/transport.js'
 import {type ClusterOverrides, SimulatedCluster} from './cluster.js'
-import {memoryNetwork, tcpNetwork} from './network.js'
+import {memoryNetwork, type SandboxNetwork, tcpNetwork} from './network.js'
 import {type Flags, type Profile, profileSpec, type ProfileSpec, type Timers} from './profiles.js'
 import {seededRandom} from './random.js'
 import {World} from './world.js'
@@ -15,7 +15,8 @@ export {VirtualClock} from './virtual-clock.js'
 
 export interface SandboxOptions {
   clock: Clock
-  listen: 'memory' | 'tcp'
+  /** `memory` and `tcp` make a network of its own. */
+  listen: 'memory' | 'tcp' | SandboxNetwork
   overrides?: {source?: ClusterOverrides; target?: ClusterOverrides}
   profile: Profile | {source: Profile; target: Profile}
   /** Default: numbers of a fixed seed. */
@@ -34,7 +35,8 @@ export interface Sandbox {
 
 /** Starts both clusters; their servers are alive, connected and empty. */
 export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
-  const network = options.listen === 'tcp' ? tcpNetwork() : memoryNetwork()
+  const {listen} = options
+  const network = listen === 'tcp' ? tcpNetwork() : listen === 'memory' ? memoryNetwork() : listen
   const world = new World(options.clock, options.random ?? seededRandom(1), network)
   const profiles =
     typeof options.profile === 'string' ? {source: options.profile, target: options.profile} : options.profile

@@ -1,0 +1,397 @@
+import {sleep} from '../../src/lib/clock.js'
+import {formatNodeData} from '../../src/lib/metaproxy/node-data.js'
+import {ZooKeeperLocks} from '../../src/lib/metaproxy/zookeeper-lock.js'
+import {ZooKeeperStore} from '../../src/lib/metaproxy/zookeeper-store.js'
+import {GuardChannel} from '../../src/lib/migration/guard/channel.js'
+import type {GuardEnd} from '../../src/lib/migration/guard/guard.js'
+import {startGuard} from '../../src/lib/migration/guard/handle.js'
+import {runGuard} from '../../src/lib/migration/guard/run.js'
+import type {Effects} from '../../src/lib/migration/effects.js'
+import {
+  defaultLimits,
+  type DenyMode,
+  migrate,
+  type MigrationEvent,
+  type MigrationRequest,
+  type MigrationResult,
+  type MigrationWorld,
+} from '../../src/lib/migration/index.js'
+import {
+  rollback,
+  rollbackDefaults,
+  type RollbackEvent,
+  type RollbackRequest,
+  type RollbackResult,
+} from '../../src/lib/migration/rollback/index.js'
+import {
+  type ClusterOverrides,
+  type Profile,
+  type Sandbox,
+  seededRandom,
+  type SimulatedCluster,
+  startSandbox,
+  VirtualClock,
+} from '../sandbox/index.js'
+import {LoadClient, type LoadOptions} from '../sandbox/load-client.js'
+import {SimulatedMetaproxy} from '../sandbox/metaproxy.js'
+import {memoryNetwork} from '../sandbox/network.js'
+import {type Life, Machine} from './life.js'
+import {MemoryDisk} from './memory-disk.js'
+import {type SessionFault, sessionsOf} from './model-session.js'
+import {Watch} from './watch.js'
+import {ZooKeeperModel} from './zookeeper-model.js'
+
+export interface SimulationOptions {
+  denyMode?: DenyMode
+  /** Default true: every cutover has a guard. */
+  guard?: boolean
+  /** Default: a small one; `false`: nobody writes. */
+  load?: false | Partial<LoadOptions>
+  overrides?: {source?: ClusterOverrides; target?: ClusterOverrides}
+  partitionCount?: number
+  profile?: Profile
+  /** Whether there is a metaproxy node (`-r`); default true. */
+  root?: boolean
+  /** Rows that are there from the beginning. */
+  rows?: number
+  seed?: number
+  servers?: number
+}
+
+/** Shorter than real servers' own, in the same proportions. */
+const quickTimers: ClusterOverrides = {
+  checkpointMs: 3000,
+  config_sync_interval_ms: 6000,
+  dupSyncMs: 3000,
+  followerPrimaryMs: [2000, 3000],
+  group_check_interval_ms: 4000,
+  guardianStepMs: 3000,
+  perfCounterMs: 4000,
+}
+
+export const TABLE = 'users'
+export const ROOT = '/pegasus-metaproxy'
+export const NODE = `${ROOT}/${TABLE}`
+const DIRECTORY = '/journals'
+const LIMIT_MS = 3 * 3_600_000
+
+/** A command under way, or ended. */
+export interface Driver<R> {
+  events: (MigrationEvent | RollbackEvent)[]
+  life: Life
+  /** Resolves when it ends by itself; never once it was killed. */
+  result: Promise<R>
+  /** Aborts as the first Ctrl-C does. */
+  signal: AbortController
+}
+
+export interface DriveOptions {
+  /** The operator's answer after the drain, without a node; default: moved. */
+  askMoved?: 'abort' | 'moved'
+  /** Default: the machine `here`. */
+  machine?: Machine
+  onEvent?(event: MigrationEvent | RollbackEvent, life: Life): void
+  wrapEffects?(live: Effects, life: Life): Effects
+}
+
+/** Everything there is (clusters, ZooKeeper, metaproxy, application, operator's machines) in one process, on virtual time. */
+export class Simulation {
+  readonly clock = new VirtualClock()
+  readonly disks = new Map<Machine, MemoryDisk>()
+  /** How each guard ended that ended by itself. */
+  readonly guards: {end?: GuardEnd; error?: unknown; life: Life}[] = []
+  readonly here: Machine
+  load!: LoadClient | undefined
+  proxy!: SimulatedMetaproxy
+  sandbox!: Sandbox
+  sessionFault: ((operation: string, life: Life) => SessionFault) | undefined
+  readonly watch: Watch
+  readonly zookeeper: ZooKeeperModel
+  private readonly network = memoryNetwork()
+  private readonly random: () => number
+  /** Whom the application asks without a metaproxy; changed by the operator. */
+  private readonly route = {metas: [] as string[]}
+
+  private constructor(readonly options: SimulationOptions) {
+    this.random = seededRandom(options.seed ?? 1)
+    this.zookeeper = new ZooKeeperModel(this.clock)
+    this.watch = new Watch(this.clock)
+    this.here = this.machine('here')
+  }
+
+  static async open(options: SimulationOptions): Promise<Simulation> {
+    const simulation = new Simulation(options)
+    await simulation.start()
+    return simulation
+  }
+
+  get source(): SimulatedCluster {
+    return this.sandbox.source
+  }
+
+  get target(): SimulatedCluster {
+    return this.sandbox.target
+  }
+
+  get hasRoot(): boolean {
+    return this.options.root ?? true
+  }
+
+  machine(name: string): Machine {
+    const machine = new Machine(name, {clock: this.clock, transport: this.network.transport})
+    this.disks.set(machine, new MemoryDisk())
+    return machine
+  }
+
+  disk(machine = this.here): MemoryDisk {
+    return this.disks.get(machine)!
+  }
+
+  /** Lets time pass until it is settled. */
+  run<T>(promise: Promise<T>, limitMs = LIMIT_MS): Promise<T> {
+    return this.clock.run(promise, limitMs)
+  }
+
+  pass(ms: number): Promise<void> {
+    return this.clock.advance(ms)
+  }
+
+  async until(what: string, done: () => boolean, limitMs = 180_000): Promise<void> {
+    const untilMs = this.clock.nowMs() + limitMs
+    while (!done()) {
+      if (this.clock.nowMs() > untilMs) throw new Error(`not there after ${limitMs / 1000} s: ${what}`)
+      await this.clock.advance(100)
+    }
+  }
+
+  get request(): MigrationRequest {
+    return {
+      accepted: [],
+      afterDrain: 'ask',
+      denyMode: this.options.denyMode ?? 'reconfig',
+      limits: defaultLimits,
+      maxWriteDenyMs: 120_000,
+      ...(this.hasRoot ? {metaproxy: {hosts: 'zookeeper:2181', root: ROOT}} : {}),
+      proxies: this.hasRoot ? [this.proxy.address] : [],
+      sourceMetas: this.source.metas,
+      table: TABLE,
+      targetCluster: this.target.name,
+      targetMetas: this.target.metas,
+      thresholdMutations: 10_000,
+      verify: 'sample',
+      verifySampleRows: 50,
+    }
+  }
+
+  migrate(options: DriveOptions = {}, request: Partial<MigrationRequest> = {}): Driver<MigrationResult> {
+    return this.drive(options, (world, signal, emit) =>
+      migrate(
+        {...this.request, ...request},
+        world,
+        {
+          askMoved: async () => options.askMoved ?? 'moved',
+          confirm: async () => true,
+          emit: (event) => {
+            this.moveApplications(event)
+            emit(event)
+          },
+        },
+        {dryRun: false, signal},
+      ),
+    )
+  }
+
+  rollback(options: DriveOptions = {}, request: Partial<RollbackRequest> = {}): Driver<RollbackResult> {
+    return this.drive(options, (world, signal, emit) =>
+      rollback(
+        {
+          ...rollbackDefaults,
+          adopt: false,
+          allowDataLoss: false,
+          briefDeny: false,
+          dropTarget: false,
+          sourceMetas: this.source.metas,
+          table: TABLE,
+          ...request,
+        },
+        world,
+        {confirm: async () => true, emit},
+        {dryRun: false, signal},
+      ),
+    )
+  }
+
+  /** Waits until no guard is at work any more. */
+  async guardsEnd(limitMs = 600_000): Promise<void> {
+    await this.until(
+      'the end of every guard',
+      () => this.guards.every(({end, error, life}) => end ?? error ?? !life.isAlive),
+      limitMs,
+    )
+  }
+
+  async stop(): Promise<void> {
+    for (const machine of this.disks.keys()) for (const life of machine.lives) life.kill()
+    if (this.load) await this.run(this.load.stop())
+    await this.run(this.proxy.stop())
+    await this.run(this.sandbox.stop())
+  }
+
+  private async start(): Promise<void> {
+    const {load, overrides, partitionCount = 2, profile = '2.5', rows = 60, servers = 3} = this.options
+    this.sandbox = await this.run(
+      startSandbox({
+        clock: this.clock,
+        listen: this.network,
+        overrides: {source: {...quickTimers, ...overrides?.source}, target: {...quickTimers, ...overrides?.target}},
+        profile,
+        random: this.random,
+        servers,
+      }),
+    )
+    for (const cluster of [this.source, this.target]) {
+      cluster.hazards.crashOnEarlyDrop = true
+      cluster.hazards.crashWhenStoppedUnderLoad = true
+    }
+
+    await this.source.createTable(TABLE, {partitionCount, replicaCount: servers})
+    this.source.loadRows(
+      TABLE,
+      Array.from({length: rows}, (_, index) => ({hashKey: `old${index}`, value: `value ${index}`})),
+    )
+    this.zookeeper.put(ROOT, '')
+    this.zookeeper.put(NODE, formatNodeData(this.source.name, this.source.metas))
+    this.proxy = await this.run(
+      SimulatedMetaproxy.start({
+        clock: this.clock,
+        network: this.network,
+        random: this.random,
+        root: ROOT,
+        zookeeper: () => this.zookeeper.watched(),
+      }),
+    )
+    this.watch.over(this)
+    if (load === false) return
+    this.route.metas = this.source.metas
+    this.load = new LoadClient({
+      env: {
+        clock: this.clock,
+        random: seededRandom((this.options.seed ?? 1) + 1000),
+        transport: this.network.transport,
+      },
+      keys: 40,
+      table: TABLE,
+      target: this.hasRoot ? {metaproxy: this.proxy.address} : this.route,
+      writers: 2,
+      writesPerSecond: 10,
+      ...load,
+    })
+    await this.run(this.load.start())
+  }
+
+  /** Without a node the operator moves the applications once the tool went on after the word. */
+  private moveApplications(event: MigrationEvent): void {
+    if (!this.hasRoot && event.type === 'effect' && event.effect.kind === 'close-source' && event.state === 'begin') {
+      this.route.metas = this.target.metas
+    }
+  }
+
+  /** The operator moves them back. */
+  moveApplicationsBack(): void {
+    this.route.metas = this.source.metas
+  }
+
+  private drive<R>(
+    {machine = this.here, onEvent, wrapEffects}: DriveOptions,
+    run: (
+      world: MigrationWorld,
+      signal: AbortSignal,
+      emit: (event: MigrationEvent | RollbackEvent) => void,
+    ) => Promise<R>,
+  ): Driver<R> {
+    const life = machine.begin()
+    const signal = new AbortController()
+    const events: (MigrationEvent | RollbackEvent)[] = []
+    const emit = (event: MigrationEvent | RollbackEvent) => {
+      if (!life.isAlive) return
+      events.push(event)
+      onEvent?.(event, life)
+    }
+
+    const world = this.worldOf(life, wrapEffects)
+    const result = life.outside(run(world, signal.signal, emit))
+    // The process ends with its command; a killed one never does.
+    const end = () => life.kill()
+    result.then(end, end)
+    return {events, life, result, signal}
+  }
+
+  private worldOf(life: Life, wrapEffects: DriveOptions['wrapEffects']): MigrationWorld {
+    const openSession = sessionsOf(life, {
+      fault: (operation, who) => this.sessionFault?.(operation, who),
+      model: this.zookeeper,
+    })
+    const files = this.disk(life.machine).of(life)
+    return {
+      clock: life.clock,
+      files,
+      journalDirectory: DIRECTORY,
+      openLocks: ({hosts, root}, clock) => new ZooKeeperLocks({clock, hosts, openSession, root}),
+      openStore: ({hosts, root}, clock) => new ZooKeeperStore({clock, hosts, openSession, root}),
+      processes: life.processes,
+      random: this.random,
+      ...((this.options.guard ?? true)
+        ? {
+            startGuard: (plan, emit) => {
+              const channel = new GuardChannel(
+                plan.journalDirectory,
+                plan.request.table,
+                plan.request.targetCluster,
+                files,
+              )
+              return startGuard(
+                channel,
+                life.clock,
+                emit,
+                async () => this.launchGuard(plan, life.machine),
+                life.processes,
+              )
+            },
+          }
+        : {}),
+      transport: life.transport,
+      ...(wrapEffects ? {wrapEffects: (live) => wrapEffects(live, life)} : {}),
+    }
+  }
+
+  private launchGuard(plan: Parameters<typeof runGuard>[0], machine: Machine): void {
+    const life = machine.begin()
+    const guard: (typeof this.guards)[number] = {life}
+    this.guards.push(guard)
+    const {files, openStore} = this.worldOf(life, undefined)
+    const world = {
+      clock: life.clock,
+      ...(files ? {files} : {}),
+      openStore: openStore!,
+      pid: life.pid,
+      random: this.random,
+      transport: life.transport,
+    }
+    // The plan went through a file: nothing is shared with the driver.
+    runGuard(structuredClone(plan), world, new AbortController().signal).then(
+      (end) => {
+        guard.end = end
+        life.kill()
+      },
+      (error: unknown) => {
+        guard.error = error
+        life.kill()
+      },
+    )
+  }
+
+  /** Waits on virtual time, from within. */
+  sleep(ms: number): Promise<void> {
+    return sleep(this.clock, ms)
+  }
+}
