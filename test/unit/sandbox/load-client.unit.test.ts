@@ -111,10 +111,7 @@ describe('load client', () => {
     // 60 s of the env, up to 30 s each until servers hear of it and of its end.
     for (const gapMs of partitionGapsMs.values()) assert.ok(gapMs > 29_000 && gapMs < 92_000, `${gapMs}`)
     assert.ok(windowMs > 31_000 && windowMs <= 95_000, `${windowMs}`)
-    assert.ok(
-      during.configQueries > 25 && configQueries <= windowMs / 1000 + 3,
-      `${configQueries} in ${windowMs} ms`,
-    )
+    assert.ok(during.configQueries > 25 && configQueries <= windowMs / 1000 + 3, `${configQueries} in ${windowMs} ms`)
     const {lost, stale} = await load.verify(readerOf(sandbox.source))
     assert.deepEqual([lost, stale], [[], []])
   })
