@@ -55,8 +55,13 @@ function nodeLine({metaproxy}: TableStatus): string {
 
 function predictionLine({prediction}: TableStatus): string | undefined {
   if (!prediction) return undefined
-  const {maxMs, minMs, parts, sumMs} = prediction
-  return `writes would be denied for ${formatDuration(minMs)} to ${formatDuration(maxMs)} once caught up; --max-write-deny must allow ${formatDuration(sumMs)}: ${parts.join('; ')}`
+  const {fast, parts, sumMs} = prediction
+  const range = (window: {maxMs: number; minMs: number}) =>
+    `${formatDuration(window.minMs)} to ${formatDuration(window.maxMs)}`
+  const shortened = fast
+    ? ` With the config sync shortened first: ${range(fast)}, and ${formatDuration(fast.sumMs)} to be allowed.`
+    : ''
+  return `writes would be denied for ${range(prediction)} once caught up; --max-write-deny must allow ${formatDuration(sumMs)}: ${parts.join('; ')}.${shortened}`
 }
 
 function nextLines({next}: TableStatus, width: number): string[] {
@@ -98,7 +103,9 @@ export function tableLines(status: TableStatus, nowMs: number, width: number): s
       lock &&
         (lock.held
           ? `held by ${lock.holder ?? 'somebody'}${lock.sinceMs === undefined ? '' : ` since ${formatTimeOfDay(lock.sinceMs)}`}`
-          : 'nobody holds it'),
+          : lock.scope === 'everywhere'
+            ? 'nobody holds it'
+            : 'nobody on this machine holds it'),
     ],
     ...journalLines(status, nowMs),
     ['Cut over now', predictionLine(status)],

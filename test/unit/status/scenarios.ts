@@ -231,7 +231,7 @@ export const scenarios: Array<{because: RegExp; facts: StatusFacts; name: string
   {
     because: /ops@host holds the lock/,
     facts: facts({
-      lock: {held: true, holder: 'ops@host', sinceMs: nowMs - 30_000},
+      lock: {held: true, holder: 'ops@host', scope: 'everywhere', sinceMs: nowMs - 30_000},
       source: duplicated('DS_LOG', [1, 1], 'timeout*write'),
       target: target({}, {knownFrom: 'duplication'}),
     }),
@@ -248,7 +248,7 @@ export const scenarios: Array<{because: RegExp; facts: StatusFacts; name: string
     because: /its run has not ended/,
     facts: facts({
       journal: denying(20_000),
-      lock: {held: false},
+      lock: {held: false, scope: 'everywhere'},
       source: duplicated('DS_LOG', [1, 1], 'timeout*write'),
       target: target(),
     }),
@@ -301,7 +301,7 @@ export const scenarios: Array<{because: RegExp; facts: StatusFacts; name: string
     because: /onebox carries timeout\*write, not/,
     facts: facts({
       journal: denying(40_000, {lastAtMs: nowMs - 500, switched: true}),
-      lock: {held: false},
+      lock: {held: false, scope: 'everywhere'},
       node: switched,
       source: duplicated('DS_PAUSE', [1, 1], 'timeout*write'),
       target: target(),

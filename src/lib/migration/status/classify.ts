@@ -204,7 +204,10 @@ function classifyDuplicating(
     )
   }
 
-  if (!view.ours) return named('foreign-duplication', `${what}, and no journal here says that a migration began it.`)
+  // Whoever holds the lock migrates the table, from whatever machine: then the duplication is its own.
+  const {lock} = facts
+  if (!view.ours && !lock?.held)
+    return named('foreign-duplication', `${what}, and no journal here says that a migration began it.`)
   if (view.forgotten) {
     return named(
       'forgotten-duplication',
@@ -212,10 +215,11 @@ function classifyDuplicating(
     )
   }
 
-  if (preparing) return named('preparing', `${what}.`)
-  if (entry.status === 'DS_APP') return named('copying', `${what}.`)
-  if (entry.status === 'DS_PAUSE') return named('paused', `${what}.`)
-  return catchingUp(facts, view, what)
+  const seen = lock?.held ? `${what}; ${lock.holder ?? 'somebody'} holds the lock` : what
+  if (preparing) return named('preparing', `${seen}.`)
+  if (entry.status === 'DS_APP') return named('copying', `${seen}.`)
+  if (entry.status === 'DS_PAUSE' && !view.working) return named('paused', `${seen}.`)
+  return catchingUp(facts, view, seen)
 }
 
 function catchingUp(

@@ -1,7 +1,7 @@
 import type {DuplicationStatus} from '../../rpc/structs/duplication.js'
 import type {GuardStatus} from '../guard/channel.js'
 import type {JournalHints} from '../journal.js'
-import type {WindowPrediction} from '../preflight/prediction.js'
+import type {PredictionPair} from './window.js'
 
 /** A duplication as the source's metas have it. */
 export interface DuplicationFacts {
@@ -136,6 +136,8 @@ export interface GuardFacts extends GuardStatus {
 export interface LockFacts {
   held: boolean
   holder?: string
+  /** Where it was looked for: only on this machine where nobody tells metaproxy's root. */
+  scope: 'everywhere' | 'machine'
   sinceMs?: number
 }
 
@@ -148,17 +150,17 @@ export interface Unread {
 
 /** All that is known of one table, read once; `classify` judges it and asks nobody. */
 export interface StatusFacts {
-  /** Absent: no interface for it was given. */
+  /** Absent: the journal's last run had none. */
   guard?: GuardFacts
   journal?: JournalFacts
-  /** Absent: no interface for it was given. */
+  /** Absent: it could not be read. */
   lock?: LockFacts
   /** Absent: nobody knows metaproxy's ZooKeeper root. */
   node?: NodeFacts
   /** Wall clock at the reading, ms. */
   nowMs: number
   /** The write-deny window if the table were cut over now; only while a duplication ships. */
-  prediction?: WindowPrediction
+  prediction?: PredictionPair
   proxies: ProxyFacts[]
   settings: SettingFacts[]
   /** Absent: its metas could not be asked. */

@@ -41,7 +41,7 @@ const verbs: Partial<Record<StateId, {extra?: string[]; verb: Verb}>> = {
 /** @param sourceMetas as they were given */
 export function nextOf(id: StateId, facts: StatusFacts, view: StatusView, sourceMetas: string[]): NextStep {
   const sentence = sentenceOf(id, facts)
-  const chosen = choose(id, facts, view)
+  const chosen = choose(id, view)
   if (!chosen) return {sentence}
   const words = [BIN, `table:${chosen.verb}`, '-t', facts.table, '--source-meta', sourceMetas.join(',')]
   const where = whereWords(facts)
@@ -49,21 +49,16 @@ export function nextOf(id: StateId, facts: StatusFacts, view: StatusView, source
   return {command: [...words, ...where, ...(chosen.extra ?? [])], sentence}
 }
 
-function choose(id: StateId, facts: StatusFacts, view: StatusView): {extra?: string[]; verb: Verb} | undefined {
+function choose(id: StateId, view: StatusView): {extra?: string[]; verb: Verb} | undefined {
   // After the switch there is only forward.
   if (view.committed && id === 'forgotten-duplication') return {verb: 'migrate'}
   // Without a node nothing but the journal tells a new run that it is after the switch, and the journal says finished.
   if (id === 'leftover-envs' && view.committed !== 'node') return undefined
   // While a run may be working, looking on is the next thing to do.
-  const working = facts.lock ? facts.lock.held : facts.journal !== undefined && facts.journal.ended === undefined
-  const recent = facts.journal !== undefined && facts.nowMs - facts.journal.lastAtMs < RECENT_MS
-  const going = ['catching-up', 'copying', 'preparing'].includes(id)
-  if (going && working && (facts.lock?.held || recent)) return {extra: ['--watch'], verb: 'migrate-status'}
+  const going = ['catching-up', 'caught-up', 'copying', 'preparing'].includes(id)
+  if (going && view.working) return {extra: ['--watch'], verb: 'migrate-status'}
   return verbs[id]
 }
-
-/** A run writes no record while it waits; after so long it is more likely gone than waiting. */
-const RECENT_MS = 10 * 60_000
 
 function whereWords({node, proxies, target}: StatusFacts): string[] {
   const words: string[] = []

@@ -22,6 +22,6 @@ export interface StatusQuery {
 export interface StatusWorld extends Omit<MigrationWorld, 'startGuard'> {
   /** Whether a process of this machine lives; default: the system is asked. */
   isAlive?(pid: number): boolean
-  /** Who holds a table's lock; absent: nothing is said of a lock. */
-  readLock?(place: LockPlace, signal: AbortSignal): Promise<LockFacts | undefined>
+  /** Who holds a table's lock; default: this machine's file and ZooKeeper are asked. */
+  readLock?(place: LockPlace, signal: AbortSignal): Promise<LockFacts>
 }

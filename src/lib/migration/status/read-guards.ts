@@ -39,10 +39,12 @@ function isAlive(pid: number): boolean {
 
 const holderText = ({command, host, pid}: LockNote) => `process ${pid} on ${host} (${command})`
 
-/** `readLock` of a `StatusWorld`: the lock on this machine and in ZooKeeper. Undefined when it could not be found out. */
-export async function readLockFacts(place: LockPlace, signal: AbortSignal): Promise<LockFacts | undefined> {
+/** The lock on this machine and, where its place is known, in ZooKeeper. @throws MigratorError `lock.unread` */
+export async function readLockFacts(place: LockPlace, signal: AbortSignal): Promise<LockFacts> {
   const {here, shared, trouble} = await readLock(place, signal)
+  const scope = place.metaproxy ? 'everywhere' : 'machine'
   const holder = shared ?? (here?.dead ? undefined : here)
-  if (holder) return {held: true, holder: holderText(holder), sinceMs: holder.sinceMs}
-  return trouble === undefined ? {held: false} : undefined
+  if (holder) return {held: true, holder: holderText(holder), scope, sinceMs: holder.sinceMs}
+  if (trouble !== undefined) throw new MigratorError('lock.unread', trouble)
+  return {held: false, scope}
 }

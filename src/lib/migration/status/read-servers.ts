@@ -1,15 +1,16 @@
 import type {Cluster, TableConfiguration} from '../../pegasus/cluster.js'
 import type {ReplicaServer} from '../../pegasus/replica-server.js'
 import type {Effect} from '../effects.js'
+import {SYNC_INTERVAL} from '../fast-cutover.js'
 import {forEachBounded} from '../preflight/bounded.js'
-import type {Generation, ServerFacts} from '../preflight/check.js'
+import type {ServerFacts} from '../preflight/check.js'
 import {BATCH_BYTES, BATCH_BYTES_WANTED} from '../settings.js'
 import {type Asking, early, serverLimits} from './asking.js'
 import type {PartitionLag, SettingFacts, ShippingFacts} from './facts.js'
 
 /** Servers asked at the same time. */
 const SERVERS_AT_ONCE = 64
-const timerNames = ['config_sync_interval_ms', 'group_check_interval_ms']
+const timerNames = [SYNC_INTERVAL, 'group_check_interval_ms']
 
 /** Servers that host a replica of the table, with the partitions they are primary of. */
 function hostsOf({partitions}: TableConfiguration): Map<string, number[]> {
@@ -100,10 +101,6 @@ export async function readTimers(
     facts.push({address, config, dump: dumps.get(address)})
   })
   return facts
-}
-
-export function generationOf(isMaster: boolean): Generation {
-  return isMaster ? 'master' : '2.5'
 }
 
 /** What the settings are now that the journal says were changed. */

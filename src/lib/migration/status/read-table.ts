@@ -2,7 +2,6 @@ import type {Cluster, ClusterInfo, TableConfiguration} from '../../pegasus/clust
 import {type DuplicationEntry, DuplicationStatus} from '../../rpc/structs/duplication.js'
 import type {AppInfo} from '../../rpc/structs/table.js'
 import {DENY_ENV} from '../effects-live.js'
-import {predictWindow, type WindowPrediction} from '../preflight/prediction.js'
 import {type Asking, metaLimits} from './asking.js'
 import type {
   DuplicationFacts,
@@ -14,13 +13,14 @@ import type {
   StatusFacts,
 } from './facts.js'
 import {chooseJournal, type JournalFile} from './journal-facts.js'
-import {readGuard} from './read-guards.js'
+import {readGuard, readLockFacts} from './read-guards.js'
 import {readProxy} from './read-metaproxy.js'
-import {generationOf, readSettings, readShippingFacts, readTimers, type TimerFacts} from './read-servers.js'
+import {readSettings, readShippingFacts, readTimers, type TimerFacts} from './read-servers.js'
 import {metaproxyPlace, readTargetSide, type TargetSide} from './read-sides.js'
 import {tableNamed, withoutPrimary} from './read-target.js'
 import type {Reading} from './reader.js'
 import {viewOf} from './view.js'
+import {predict, type PredictionPair} from './window.js'
 
 /** What a reading knows already when it comes to one table. */
 export interface TableTask {
@@ -151,16 +151,17 @@ class TableReading {
     const {info, name} = this.task
     const {reader, signal} = this.reading
     const {query, world} = reader
-    if (!world.readLock || !info) return undefined
+    if (!info) return undefined
     const metaproxy = metaproxyPlace(query, info, this.journal)
     const place = {
       clock: world.clock,
       directory: world.journalDirectory,
+      ...(world.openLocks ? {openLocks: world.openLocks} : {}),
       ...(metaproxy ? {metaproxy: {...metaproxy, auth: query.zooKeeperAuth}} : {}),
       sourceCluster: info.clusterName,
       table: name,
     }
-    return this.asking.ask('lock', () => world.readLock!(place, signal))
+    return this.asking.ask('lock', () => (world.readLock ?? readLockFacts)(place, signal))
   }
 
   private async readProxies({configuration}: TargetSide): Promise<ProxyFacts[]> {
@@ -192,10 +193,10 @@ class TableReading {
   }
 
   /** Only of a table that could be cut over: while its duplication ships and nothing is denied yet. */
-  private predict(facts: StatusFacts, servers: TimerFacts[]): WindowPrediction | undefined {
+  private predict(facts: StatusFacts, servers: TimerFacts[]): PredictionPair | undefined {
     const {committed, entry} = viewOf(facts)
     if (entry?.status !== 'DS_LOG' || committed || servers.length === 0) return undefined
-    return predictWindow({source: {generation: generationOf(this.task.isMaster), servers}})
+    return predict(this.task.isMaster, servers)
   }
 }
 

@@ -1,5 +1,5 @@
 import {phaseIds, type PhaseId} from '../events.js'
-import {pendingWindow, type PredictedWindow} from './window.js'
+import {type PredictedWindow, windowOf} from './window.js'
 import {classify} from './classify.js'
 import {disagreements} from './disagreements.js'
 import type {
@@ -119,7 +119,7 @@ export function reportTable(facts: StatusFacts, {sourceMetas}: ReportContext): T
     otherDuplications: view.otherEntries,
     ...(source?.table ? {partitionCount: source.table.partitionCount} : {}),
     ...(phase ? {phase} : {}),
-    ...(facts.prediction ? {prediction: pendingWindow(facts.prediction)} : {}),
+    ...(facts.prediction ? {prediction: windowOf(facts.prediction)} : {}),
     proxies,
     settings,
     source: {
@@ -194,8 +194,8 @@ function deniedSinceOf({journal}: StatusFacts, {deny, ourDeny}: StatusView): Sin
 /** Phases by what is seen on the clusters; where several look alike, the journal's own phase among them counts. */
 const seen: Partial<Record<StateId, PhaseId[]>> = {
   'both-open': ['switch', 'finish'],
-  'catching-up': ['catch-up'],
-  'caught-up': ['catch-up', 'verify'],
+  'catching-up': ['catch-up', 'verify', 'deny'],
+  'caught-up': ['catch-up', 'verify', 'deny'],
   'copy-blocked': ['duplicate'],
   copying: ['duplicate'],
   cutover: ['deny', 'drain', 'switch'],
