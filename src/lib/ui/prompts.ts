@@ -68,3 +68,8 @@ export async function askMoved(terminal: Terminal, signal: AbortSignal): Promise
   const answers = ['moved', 'abort']
   return (await ask(terminal, 'moved or abort:', signal, answers)) === 'moved' ? 'moved' : 'abort'
 }
+
+/** Whether this very word was typed. */
+export async function confirmWord(terminal: Terminal, message: string, word: string, signal: AbortSignal): Promise<boolean> {
+  return (await ask(terminal, message, signal)) === word
+}

@@ -1,5 +1,6 @@
 import type {Clock} from '../../clock.js'
 import {isMigratorError, messageOf, MigratorError} from '../../errors.js'
+import {ExitCode} from '../../exit-codes.js'
 import {diskFiles} from '../../files.js'
 import {parseZooKeeperAuth} from '../../metaproxy/zookeeper-options.js'
 import {ZooKeeperStore} from '../../metaproxy/zookeeper-store.js'
@@ -33,10 +34,7 @@ export {rollbackDefaults, type RollbackRequest} from './request.js'
 export type {RollbackOutcome, RollbackResult, StepTiming} from './result.js'
 
 /** What a rollback needs of the world. */
-export interface RollbackWorld extends MigrationWorld {
-  /** The command line, for whoever meets the lock. */
-  commandLine?: string
-}
+export type RollbackWorld = Omit<MigrationWorld, 'startGuard'>
 
 export interface RollbackHooks {
   /**
@@ -149,7 +147,7 @@ class Run {
       acquireLock(
         {
           clock,
-          command: this.world.commandLine ?? 'table:migrate-rollback',
+          command: this.world.command ?? 'table:migrate-rollback',
           directory: journalDirectory,
           emit: (event) => this.hear(event),
           ...(observed.metaproxy ? {metaproxy: this.locationOf(observed.metaproxy)} : {}),
@@ -219,7 +217,9 @@ class Run {
     const served = plan.kind === 'return' ? !state.returned || state.writableAfterMs !== undefined : state.writableAfterMs !== undefined
     const switched = isMigratorError(error, 'rollback.switched')
     if (!served && !switched && (view.deny !== undefined || plan.kind === 'return')) return this.end('write-denied', error)
-    return this.end('stopped', error)
+    // A return that would lose something was refused, and everything that was opened for the look is closed again.
+    const refused = isMigratorError(error) && error.exitCode === ExitCode.refused
+    return this.end(refused ? 'refused' : 'stopped', error)
   }
 
   private async end(outcome: RollbackOutcome, error?: unknown): Promise<RollbackResult> {

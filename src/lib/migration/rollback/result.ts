@@ -6,7 +6,7 @@ export type RollbackOutcome =
   | 'dry-run'
   /** Writes are allowed on the source; the duplication could not be removed safely and is kept. */
   | 'duplication-kept'
-  /** Nothing could be done; nothing was changed. */
+  /** It was not done, by a precondition or by the operator; everything is as it was found. */
   | 'refused'
   /** The table is back on the source, after a switch. */
   | 'returned'

@@ -1,0 +1,82 @@
+import {ux} from '@oclif/core'
+import {ExitCode} from '../exit-codes.js'
+import type {RollbackOutcome, RollbackResult} from '../migration/rollback/index.js'
+import {signalExitCodes, type StopSignal} from './outcome.js'
+import {planLines} from './summary.js'
+import {formatDuration, paragraph, plural, printable, wrap} from './text.js'
+
+const exitCodes: Record<RollbackOutcome, ExitCode> = {
+  'dry-run': ExitCode.ok,
+  'duplication-kept': ExitCode.resumable,
+  refused: ExitCode.refused,
+  returned: ExitCode.ok,
+  'rolled-back': ExitCode.ok,
+  stopped: ExitCode.resumable,
+  'write-denied': ExitCode.needsOperator,
+}
+
+/** A rollback that a signal stopped says which; one after which writes may be denied says that first. */
+export function rollbackExitCode(result: RollbackResult, signal?: StopSignal): ExitCode {
+  const stopped = result.outcome === 'stopped' || result.outcome === 'refused'
+  return signal && stopped ? signalExitCodes[signal] : exitCodes[result.outcome]
+}
+
+function headline({outcome, source, table, target}: RollbackResult): string {
+  switch (outcome) {
+    case 'dry-run': {
+      return `Dry run of a rollback of ${table}: nothing was changed.`
+    }
+
+    case 'duplication-kept': {
+      return `Writes to ${table} are allowed on ${source.cluster}; its duplication is kept.`
+    }
+
+    case 'refused': {
+      return `Refused: everything about ${table} is as it was found.`
+    }
+
+    case 'returned': {
+      return `${table} is back on ${source.cluster}; ${target?.cluster ?? 'the target'} refuses every client of it.`
+    }
+
+    case 'rolled-back': {
+      return `The migration of ${table} is taken back: ${source.cluster} serves it, and writes are allowed.`
+    }
+
+    case 'stopped': {
+      return `Stopped: the rollback of ${table} is not finished; writes are allowed on exactly one side.`
+    }
+
+    case 'write-denied': {
+      return `WRITES TO ${table} MAY BE DENIED.`
+    }
+  }
+}
+
+/** What was found and what will be done, before anybody is asked. */
+export function rollbackPlanLines(found: readonly string[], effects: readonly string[], width: number): string[] {
+  return [
+    'Found:',
+    ...found.flatMap((sentence) => paragraph(sentence, '    ', width, '  - ')),
+    ...(effects.length === 0 ? ['There is nothing to change.'] : ['It will do this, in this order:', ...planLines(effects, width)]),
+  ]
+}
+
+/** What is said when a rollback is over. */
+export function rollbackSummaryLines(result: RollbackResult, width: number): string[] {
+  const good = exitCodes[result.outcome] === ExitCode.ok
+  const lines = [ux.colorize(good ? 'green' : 'red', printable(headline(result)))]
+  const {effects, error, found, next, outcome, settingsPutBack, steps, warnings, writableAfterMs} = result
+  if (error) lines.push(...paragraph(error.message, '  ', width, '  '), `  (${printable(error.code)})`)
+  if (outcome === 'dry-run') lines.push('', ...rollbackPlanLines(found, effects, width))
+  if (writableAfterMs !== undefined) lines.push(`  Every primary was proved to accept writes after ${formatDuration(writableAfterMs)}.`)
+  for (const {state, summary} of steps.filter((step) => step.state === 'skipped')) lines.push(...paragraph(`${state}: ${summary}`, '  ', width))
+  if (settingsPutBack.length > 0) lines.push(`  Settings put back: ${settingsPutBack.length}.`)
+  if (warnings.length > 0) {
+    lines.push(ux.colorize('yellow', `${plural(warnings.length, 'warning')}:`))
+    lines.push(...warnings.flatMap((warning) => paragraph(warning, '    ', width, '  - ')))
+  }
+
+  if (next) lines.push('Next:', ...wrap(printable(next), width - 2).map((line) => `  ${line}`))
+  return lines
+}
