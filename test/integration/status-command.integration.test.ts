@@ -94,7 +94,7 @@ describe('table:migrate-status', () => {
     for (const argv of [
       ['--watch', '--json'],
       ['-m', 'a:1'],
-      ['-n', 'zk:2181'],
+      ['-n', 'nowhere'],
       ['-t', 'a/b'],
       ['--proxy', 'nowhere'],
     ]) {

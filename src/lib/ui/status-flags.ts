@@ -28,7 +28,11 @@ export const statusFlags = {
   root: optional(metaproxyFlags.root, {
     description: "ZooKeeper path that metaproxy's tables are under; the journal's when not given.",
   }),
-  node: metaproxyFlags.node,
+  node: {
+    ...metaproxyFlags.node,
+    dependsOn: [],
+    description: "ZooKeeper of metaproxy; the journal's or the source cluster's own when not given.",
+  },
   proxy: proxies({
     description: "A metaproxy to ask where it leads clients; say each one. The journal's when not given.",
     env: metaproxyFlags.proxy.env,

@@ -154,6 +154,7 @@ describe('status as text and JSON', () => {
   it('tells the command that mends, complete with where everything is', () => {
     const stuck = facts({
       journal: denying(200_000),
+      proxies: [{address: '127.0.0.1:36601', side: 'source'}],
       source: source({duplications: [duplication()]}, 'timeout*write'),
       target: target(),
     })

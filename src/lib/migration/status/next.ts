@@ -45,8 +45,10 @@ export function nextOf(id: StateId, facts: StatusFacts, view: StatusView, source
   if (!chosen) return {sentence}
   const words = [BIN, `table:${chosen.verb}`, '-t', facts.table, '--source-meta', sourceMetas.join(',')]
   const where = whereWords(facts)
+  // A rollback asks no metaproxy.
+  const proxies = chosen.verb === 'migrate-rollback' ? [] : facts.proxies.flatMap(({address}) => ['--proxy', address])
   if (chosen.verb === 'migrate' && !where.includes('-m')) return {sentence}
-  return {command: [...words, ...where, ...(chosen.extra ?? [])], sentence}
+  return {command: [...words, ...where, ...proxies, ...(chosen.extra ?? [])], sentence}
 }
 
 function choose(id: StateId, view: StatusView): {extra?: string[]; verb: Verb} | undefined {
@@ -60,12 +62,11 @@ function choose(id: StateId, view: StatusView): {extra?: string[]; verb: Verb} |
   return verbs[id]
 }
 
-function whereWords({node, proxies, target}: StatusFacts): string[] {
+function whereWords({node, target}: StatusFacts): string[] {
   const words: string[] = []
   if (target) words.push('-c', target.cluster, '-m', target.metas.join(','))
   if (!node) return words
   words.push('-r', node.path.slice(0, node.path.lastIndexOf('/')) || '/', '-n', node.hosts)
-  for (const {address} of proxies) words.push('--proxy', address)
   return words
 }
 
