@@ -296,6 +296,15 @@ export class Simulation {
     }
   }
 
+  /** Makes both sides hold the same rows, whatever was written to the target since it serves. */
+  copyBack(): void {
+    const [here, there] = [this.source, this.target].map((cluster) => cluster.table(TABLE).partitions)
+    for (const [index, {rows}] of there!.entries()) {
+      for (const {key} of here![index]!.rows.snapshot()) here![index]!.rows.remove(key)
+      for (const {expireTs, key, value} of rows.snapshot()) here![index]!.rows.put(key, value, expireTs)
+    }
+  }
+
   /** The operator moves them back. */
   moveApplicationsBack(): void {
     this.route.metas = this.source.metas

@@ -1,5 +1,6 @@
-import {sleep} from '../clock.js'
+import {deadline, sleep} from '../clock.js'
 import {isMigratorError, messageOf, MigratorError} from '../errors.js'
+import {DuplicationStatus} from '../rpc/structs/duplication.js'
 import type {MigrationContext} from './context.js'
 import {proveEverywhere} from './proof/deny.js'
 import type {MigrationRequest} from './request.js'
@@ -13,6 +14,8 @@ const MENDING_LIMIT_MS = 15 * 60_000
 /** What a server takes besides its config sync to act on an env. */
 const LIFT_MARGIN_MS = 1000
 const PROOF_MARGIN_MS = 30_000
+/** How long a resume may hold up the lift. */
+const RESUME_LIMIT_MS = 3000
 
 /** The part of a context that mending needs. */
 export type MendingContext = Pick<MigrationContext, 'client' | 'clock' | 'effects' | 'emit' | 'source' | 'store'> & {
@@ -56,6 +59,38 @@ export function takeCommitAway(context: MendingContext, options: MendingOptions)
 
     return 'source'
   })
+}
+
+/**
+ * While nothing is written: a server that hears of the pause only when writes flow again stops shipping under load, which
+ * crashes 2.5 now and then (measured.md §14). Tried once and shortly, because the writes come first.
+ * @returns whether it ships again
+ */
+export async function resumeBeforeLift(context: MendingContext, dupid: number, signal: AbortSignal): Promise<boolean> {
+  const late = () => new MigratorError('undo.resume_late', `no answer in ${RESUME_LIMIT_MS / 1000} s`)
+  const limit = deadline(context.clock, RESUME_LIMIT_MS, late, signal)
+  try {
+    await resume(context, dupid, limit.signal)
+    return true
+  } catch (error) {
+    signal.throwIfAborted()
+    const message = `the duplication goes on only after writes are allowed: ${messageOf(error)}`
+    context.emit({code: 'undo.resume_late', message, type: 'warning'})
+    return false
+  } finally {
+    limit.dispose()
+  }
+}
+
+/** Clients have not written to the target: the duplication may go on (product.md, lesson 14, forbids it only later). */
+export async function resume(
+  {effects, request, source}: MendingContext,
+  dupid: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const entries = await source.duplications(request.table, {signal})
+  const entry = entries.find((other) => other.dupid === dupid)
+  if (entry?.status === DuplicationStatus.DS_PAUSE) await effects.perform({dupid, kind: 'resume-duplication'}, signal)
 }
 
 /** Deletes the source's deny env and proves on every primary that writes are accepted. */

@@ -1,13 +1,16 @@
-import {deadline} from '../clock.js'
-import {messageOf, MigratorError} from '../errors.js'
-import {DuplicationStatus} from '../rpc/structs/duplication.js'
+import {messageOf} from '../errors.js'
 import type {MigrationContext} from './context.js'
-import {insist, liftAndProve, liftLimitMs, type MendingOptions, takeCommitAway} from './mend.js'
+import {
+  insist,
+  liftAndProve,
+  liftLimitMs,
+  type MendingOptions,
+  resume,
+  resumeBeforeLift,
+  takeCommitAway,
+} from './mend.js'
 import {putSettingsBack} from './settings.js'
 import {timersOf} from './timers.js'
-
-/** How long a resume may hold up the lift. */
-const RESUME_LIMIT_MS = 3000
 
 export interface UndoOptions extends MendingOptions {
   reason: string
@@ -48,7 +51,7 @@ export async function undo(context: MigrationContext, options: UndoOptions): Pro
       if (found === 'switched') return {state: 'switched'}
     }
 
-    await resumeBeforeLift(context, options)
+    await letGoOn(context, options)
     await liftDeny(context, options)
     await resumeShipping(context, options)
     emit({ok: true, sentence: 'every primary accepts writes again (proved by probe)', type: 'undo-finished'})
@@ -76,37 +79,14 @@ async function liftDeny(context: MigrationContext, options: UndoOptions): Promis
   }
 }
 
-/**
- * While nothing is written: a server that hears of the pause only when writes flow again stops shipping under load, which
- * crashes 2.5 now and then (measured.md §14). Tried once and shortly, because the writes come first.
- */
-async function resumeBeforeLift(context: MigrationContext, {signal}: UndoOptions): Promise<void> {
-  if (!context.state.paused) return
-  const late = () => new MigratorError('undo.resume_late', `no answer in ${RESUME_LIMIT_MS / 1000} s`)
-  const limit = deadline(context.clock, RESUME_LIMIT_MS, late, signal)
-  try {
-    await resume(context, limit.signal)
-  } catch (error) {
-    signal.throwIfAborted()
-    const message = `the duplication goes on only after writes are allowed: ${messageOf(error)}`
-    context.emit({code: 'undo.resume_late', message, type: 'warning'})
-  } finally {
-    limit.dispose()
-  }
+async function letGoOn(context: MigrationContext, {signal}: UndoOptions): Promise<void> {
+  const {state} = context
+  if (state.paused && (await resumeBeforeLift(context, state.dupid, signal))) state.paused = false
 }
 
 async function resumeShipping(context: MigrationContext, options: UndoOptions): Promise<void> {
-  if (!context.state.paused) return
-  await insist(context, options, 'letting the duplication go on', () => resume(context, options.signal))
-}
-
-/** Clients have not written to the target: the duplication may go on (product.md, lesson 14, forbids it only later). */
-async function resume({effects, request, source, state}: MigrationContext, signal: AbortSignal): Promise<void> {
-  const entries = await source.duplications(request.table, {signal})
-  const entry = entries.find(({dupid}) => dupid === state.dupid)
-  if (entry?.status === DuplicationStatus.DS_PAUSE) {
-    await effects.perform({dupid: state.dupid, kind: 'resume-duplication'}, signal)
-  }
-
+  const {state} = context
+  if (!state.paused) return
+  await insist(context, options, 'letting the duplication go on', () => resume(context, state.dupid, options.signal))
   state.paused = false
 }

@@ -2,7 +2,7 @@ import {deadline, sleep} from '../../clock.js'
 import {messageOf, MigratorError} from '../../errors.js'
 import {DuplicationStatus} from '../../rpc/structs/duplication.js'
 import {waitUntilForgotten} from '../forget.js'
-import {liftLimitMs} from '../mend.js'
+import {liftLimitMs, resume} from '../mend.js'
 import {proveEverywhere} from '../proof/deny.js'
 import {allowedEmptyWrites, grownFences, readFences} from '../proof/fence.js'
 import {notShipping, pendingMutations, readShipping} from '../proof/shipping.js'
@@ -137,6 +137,8 @@ async function removeUnderDeny(context: RollbackContext): Promise<number> {
     state.deniesSource = true
     await effects.perform({before: null, kind: 'deny', value: 'reconfig*write'}, bound.signal)
     await proveDenied(context, bound.signal)
+    // What is paused never ships what is left.
+    await resume(context, view.entry!.dupid, bound.signal)
     await waitUntilShipped(context, bound.signal)
     await effects.perform({dupid: view.entry!.dupid, kind: 'remove-duplication'}, bound.signal)
     await forgotten(context, rollback.maxWriteDenyMs, bound.signal)

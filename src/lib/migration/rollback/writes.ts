@@ -1,5 +1,6 @@
 import {MigratorError} from '../../errors.js'
-import {liftAndProve, proveWritable, takeCommitAway} from '../mend.js'
+import {DuplicationStatus} from '../../rpc/structs/duplication.js'
+import {liftAndProve, proveWritable, resumeBeforeLift, takeCommitAway} from '../mend.js'
 import type {RollbackContext, RunStep} from './context.js'
 
 /** First things first: the deny is taken off the source, and that is proved on every primary. */
@@ -12,6 +13,11 @@ export const allowWrites: RunStep = async (context) => {
         next: 'Run the same command again: it sees the table on the target then.',
       })
     }
+  }
+
+  const {entry} = view
+  if (entry?.status === DuplicationStatus.DS_PAUSE && (await resumeBeforeLift(context, entry.dupid, signal))) {
+    entry.status = DuplicationStatus.DS_LOG
   }
 
   await liftAndProve(context, {configSyncMs: view.timers.configSyncMs, limitMs: rollback.limitMs, signal})
