@@ -36,6 +36,27 @@ describe('preflight: table envs', () => {
       when: 'an earlier run of ours denies',
     },
     {
+      change(facts) {
+        facts.source.table.envs.set(DENY, 'reconfig*all')
+        facts.ownDeny = 'reconfig*write'
+        facts.ownClose = true
+      },
+      id: 'source-deny',
+      says: /^ours/,
+      severity: 'ok',
+      when: 'an earlier run of ours handed the table over',
+    },
+    {
+      change(facts) {
+        facts.source.table.envs.set(DENY, 'reconfig*all')
+        facts.ownDeny = 'reconfig*write'
+      },
+      id: 'source-deny',
+      says: /not by a run/,
+      severity: 'error',
+      when: 'somebody sends everyone away while a run of ours only denied',
+    },
+    {
       change({target}) {
         target.table = {...healthyFacts().source.table, envs: new Map([[DENY, 'timeout*write']])}
       },

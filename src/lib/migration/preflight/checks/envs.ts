@@ -2,6 +2,8 @@ import type {Check, PreflightFacts} from '../check.js'
 import {error, listed, ok, warning} from '../wording.js'
 
 const DENY = 'replica.deny_client_request'
+/** What stays on the source after a hand-over. */
+const CLOSED = 'reconfig*all'
 
 function envsMatching(envs: ReadonlyMap<string, string>, pattern: RegExp): string[] {
   return [...envs].filter(([key]) => pattern.test(key)).map(([key, value]) => `${key}=${value}`)
@@ -12,10 +14,13 @@ const keysOf = (entries: string[]) => entries.map((entry) => entry.slice(0, entr
 const sourceDeny: Check = {
   id: 'source-deny',
   needs: ['source.table'],
-  run({ownDeny, source}) {
+  run({ownClose, ownDeny, source}) {
     const value = source.table.envs.get(DENY)
     if (value === undefined) return ok(`${DENY} is not set`)
-    if (value === ownDeny) return ok(`ours: ${DENY}=${value}, set by an earlier run on this machine`)
+    if (value === ownDeny || (ownClose && value === CLOSED)) {
+      return ok(`ours: ${DENY}=${value}, set by an earlier run on this machine`)
+    }
+
     return error(
       `${DENY}=${value} is set, not by a run that this machine knows of: the target would be created with it and refuse the duplicated writes`,
       `find out who set it, then delete it from the source's table: del_app_envs ${DENY}`,
