@@ -44,7 +44,8 @@ export async function runPhases(
       await betweenPhases?.(phase)
       const skipped = phase.skip?.(context) ?? (await runPhase(context, phase))
       if (skipped === undefined) {
-        const summary = phase.summarize(context)
+        const summary =
+          context.dryRun && phase.id !== 'preflight' ? 'not run: this is a rehearsal' : phase.summarize(context)
         timings.push(timing('done', summary))
         context.emit({durationMs: timings.at(-1)!.durationMs, phase: phase.id, summary, type: 'phase-finished'})
       } else {

@@ -102,11 +102,13 @@ async function setDeny(context: MigrationContext): Promise<void> {
 
   await context.arm?.()
   await context.guard?.assertMine()
-  // Known before it is sent: if the answer is lost the undo must still take it back.
-  state.denySet = true
-  state.window.setAtMs = clock.wallMs()
+  if (!context.dryRun) {
+    // Known before it is sent: if the answer is lost the undo must still take it back.
+    state.denySet = true
+    state.window.setAtMs = clock.wallMs()
+  }
+
   await effects.perform({before: null, kind: 'deny', value}, signal)
-  state.window.setAtMs = clock.wallMs()
 }
 
 async function proveDenied(context: MigrationContext, report: (progress: Progress) => void): Promise<void> {

@@ -63,7 +63,12 @@ async function switchNode(context: MigrationContext): Promise<void> {
       },
       signal,
     )
-    state.commit = context.dryRun ? 'none' : 'done'
+    if (context.dryRun) {
+      state.commit = 'none'
+      return
+    }
+
+    state.commit = 'done'
     state.window.switchedAtMs = clock.wallMs()
     if (nodeVersion !== undefined) state.nodeVersion = nodeVersion
   } catch (error) {
