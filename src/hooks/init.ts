@@ -9,7 +9,9 @@ const hook: Hook<'init'> = async function ({argv, config, id}) {
   for (const {since, table} of findPerhapsDenied(join(config.dataDir, 'table-migrator'))) {
     // Names come from this machine's own file names; only what a shell and a terminal take as it is may be shown.
     const name = /^[\w.:-]+$/.test(table) ? table : JSON.stringify(table)
-    process.stderr.write(`warning: table ${name} may be write-denied since ${since}; run: ${config.bin} table:migrate-rollback -t ${name}\n`)
+    process.stderr.write(
+      `warning: table ${name} may be write-denied since ${since}; run: ${config.bin} table:migrate-rollback -t ${name}\n`,
+    )
   }
 }
 

@@ -63,7 +63,12 @@ describe('lock of a table in a real ZooKeeper', () => {
     return new ZooKeeperLocks({clock: systemClock, hosts, root: ROOT, sessionTimeoutMs: 2000})
   }
 
-  async function take(name: string, token: string, changes: Partial<AcquireOptions> = {}, hosts?: string): Promise<SharedLock> {
+  async function take(
+    name: string,
+    token: string,
+    changes: Partial<AcquireOptions> = {},
+    hosts?: string,
+  ): Promise<SharedLock> {
     const lock = await locks(hosts).acquire({
       isDead: async () => false,
       note: note(token),

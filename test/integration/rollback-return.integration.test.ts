@@ -44,15 +44,26 @@ describe('return of a table after the switch', () => {
       assert.equal(result.outcome, 'returned', JSON.stringify(result))
       assert.deepEqual(
         stepsOf(result),
-        ['open-source-reads', 'compare-live', 'deny-target', 'compare-denied', 'switch-back', 'open-source', 'close-target'].map(
-          (step) => `${step} done`,
-        ),
+        [
+          'open-source-reads',
+          'compare-live',
+          'deny-target',
+          'compare-denied',
+          'switch-back',
+          'open-source',
+          'close-target',
+        ].map((step) => `${step} done`),
       )
       assert.equal((await at.nodes.read('t')).version, node.version + 1)
       assert.match(result.next!, /onebox serves t again/)
       await assertServing(at, bed, 'source')
-      const values = at.events.flatMap((event) => (event.type === 'effect' && 'value' in event.effect ? [String(event.effect.value)] : []))
-      assert.ok(values.every((value) => !value.startsWith('timeout')), values.join(' '))
+      const values = at.events.flatMap((event) =>
+        event.type === 'effect' && 'value' in event.effect ? [String(event.effect.value)] : [],
+      )
+      assert.ok(
+        values.every((value) => !value.startsWith('timeout')),
+        values.join(' '),
+      )
     }),
   )
 
@@ -91,7 +102,8 @@ describe('return of a table after the switch', () => {
         {},
         {
           onEvent(event) {
-            if (event.type === 'step-finished' && event.step === 'compare-live') written = outcome(bed, 'target', 'late')
+            if (event.type === 'step-finished' && event.step === 'compare-live')
+              written = outcome(bed, 'target', 'late')
           },
         },
       )
@@ -171,7 +183,13 @@ describe('return of a table after the switch', () => {
     }),
   )
 
-  for (const step of ['open-source-reads', 'compare-live', 'deny-target', 'compare-denied', 'switch-back'] as StepId[]) {
+  for (const step of [
+    'open-source-reads',
+    'compare-live',
+    'deny-target',
+    'compare-denied',
+    'switch-back',
+  ] as StepId[]) {
     it(
       `stopped in ${step} leaves exactly one side serving`,
       onMoved(async (at, bed) => {
@@ -179,7 +197,8 @@ describe('return of a table after the switch', () => {
         const result = await at.rollback(
           {},
           {
-            onEvent: (event) => event.type === 'step-started' && event.step === step && stop.abort(new Error('stopped')),
+            onEvent: (event) =>
+              event.type === 'step-started' && event.step === step && stop.abort(new Error('stopped')),
             signal: stop.signal,
           },
         )

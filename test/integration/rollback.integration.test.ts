@@ -15,12 +15,15 @@ function onTable(body: (at: RollbackBed, bed: Bed) => Promise<void>, profile: '2
   return onBed({profile}, async (bed) => body(await RollbackBed.open(bed), bed))
 }
 
-const stepsOf = (result: {steps: {state: string; step: StepId}[]}) => result.steps.map(({state, step}) => `${step} ${state}`)
+const stepsOf = (result: {steps: {state: string; step: StepId}[]}) =>
+  result.steps.map(({state, step}) => `${step} ${state}`)
 
 /** Whether a client's write is taken by every partition, asked once. */
 async function writable({client, sandbox}: Bed): Promise<boolean> {
   const outcomes = await Promise.all(
-    [0, 1, 2, 3].map((index) => client.outcome(client.put(sandbox.source, 't', client.keyIn(sandbox.source, 't', index), 'x'))),
+    [0, 1, 2, 3].map((index) =>
+      client.outcome(client.put(sandbox.source, 't', client.keyIn(sandbox.source, 't', index), 'x')),
+    ),
   )
   return outcomes.every((outcome) => outcome === 'OK')
 }
@@ -37,7 +40,11 @@ describe('rollback of a stuck write-deny', () => {
           let provedMs: number | undefined
           const result = await at.rollback(
             {adopt: true, ...root},
-            {onEvent: (event) => event.type === 'step-finished' && event.step === 'allow-writes' && (provedMs = bed.clock.nowMs())},
+            {
+              onEvent(event) {
+                if (event.type === 'step-finished' && event.step === 'allow-writes') provedMs = bed.clock.nowMs()
+              },
+            },
           )
           assert.equal(result.outcome, 'rolled-back', JSON.stringify(result))
           assert.ok(provedMs! - startMs <= SYNC_MS + 5000, `${provedMs! - startMs} ms`)
@@ -78,7 +85,10 @@ describe('rollback of a stuck write-deny', () => {
       assert.equal(result.outcome, 'refused')
       assert.ok(bed.clock.nowMs() - startMs >= 60_000)
       assert.equal(result.error?.code, 'zk.unreachable')
-      assert.ok(result.warnings.some((text) => /ALARM.*nothing is lifted before/.test(text)), result.warnings.join('\n'))
+      assert.ok(
+        result.warnings.some((text) => /ALARM.*nothing is lifted before/.test(text)),
+        result.warnings.join('\n'),
+      )
       assert.equal(at.deny(), 'timeout*write')
     }),
   )
@@ -189,7 +199,10 @@ describe('rollback of a migration', () => {
       assert.equal(first.outcome, 'rolled-back', JSON.stringify(first))
       assert.deepEqual(stepsOf(first), ['prove-writes done', 'remove-duplication done', 'clean-target done'])
       assert.equal(await bed.client.status('t'), undefined)
-      assert.deepEqual([...at.target.table('t').info.envs.keys()].filter((key) => key.startsWith('duplication.')), [])
+      assert.deepEqual(
+        [...at.target.table('t').info.envs.keys()].filter((key) => key.startsWith('duplication.')),
+        [],
+      )
       const second = await at.rollback({...root, targetCluster: 'onebox2', targetMetas: at.target.metas})
       assert.deepEqual(stepsOf(second), ['prove-writes done'])
       assert.deepEqual(second.effects, [])
@@ -201,14 +214,28 @@ describe('rollback of a migration', () => {
     onTable(async (at, bed) => {
       const stop = new AbortController()
       // Stopped in the middle of catching up: the duplication and the settings are there.
-      const migrated = await at.migrate({}, stop.signal, (event) => event.type === 'phase-finished' && 'phase' in event && event.phase === 'duplicate' && stop.abort(new Error('stop')))
+      const migrated = await at.migrate(
+        {},
+        stop.signal,
+        (event) =>
+          event.type === 'phase-finished' &&
+          'phase' in event &&
+          event.phase === 'duplicate' &&
+          stop.abort(new Error('stop')),
+      )
       assert.equal(migrated.outcome, 'stopped', JSON.stringify(migrated))
       assert.equal(at.source.servers[0]!.config.flags.get('duplicate_log_batch_bytes')!.value, '0')
       at.source.hazards.crashWhenStoppedUnderLoad = true
       const result = await at.rollback()
       assert.equal(result.outcome, 'rolled-back', JSON.stringify(result))
-      assert.deepEqual(stepsOf(result), ['prove-writes done', 'remove-duplication done', 'put-settings-back done', 'clean-target done'])
-      for (const server of at.source.servers) assert.equal(server.config.flags.get('duplicate_log_batch_bytes')!.value, '4096')
+      assert.deepEqual(stepsOf(result), [
+        'prove-writes done',
+        'remove-duplication done',
+        'put-settings-back done',
+        'clean-target done',
+      ])
+      for (const server of at.source.servers)
+        assert.equal(server.config.flags.get('duplicate_log_batch_bytes')!.value, '4096')
       assert.ok(at.source.servers.every(({alive}) => alive))
       assert.equal(await bed.client.status('t'), undefined)
     }),
@@ -218,13 +245,22 @@ describe('rollback of a migration', () => {
     'without the journal finds the settings in the servers’ own configuration',
     onTable(async (at, bed) => {
       const stop = new AbortController()
-      await at.migrate({}, stop.signal, (event) => event.type === 'phase-finished' && 'phase' in event && event.phase === 'duplicate' && stop.abort(new Error('stop')))
+      await at.migrate(
+        {},
+        stop.signal,
+        (event) =>
+          event.type === 'phase-finished' &&
+          'phase' in event &&
+          event.phase === 'duplicate' &&
+          stop.abort(new Error('stop')),
+      )
       at.files = new MemoryFiles()
       const refused = await at.rollback(root)
       assert.equal(refused.error?.code, 'rollback.foreign_duplication')
       const result = await at.rollback({...root, targetCluster: 'onebox2'})
       assert.equal(result.outcome, 'rolled-back', JSON.stringify(result))
-      for (const server of at.source.servers) assert.equal(server.config.flags.get('duplicate_log_batch_bytes')!.value, '4096')
+      for (const server of at.source.servers)
+        assert.equal(server.config.flags.get('duplicate_log_batch_bytes')!.value, '4096')
       assert.equal(await bed.client.status('t'), undefined)
     }),
   )
@@ -253,7 +289,10 @@ describe('rollback of a migration', () => {
       assert.ok(bed.clock.nowMs() - startMs < 150_000)
       assert.equal(await bed.client.status('t'), undefined)
       assert.equal(at.deny(), undefined)
-      assert.ok(at.source.servers.every(({alive}) => alive), 'no server crashed')
+      assert.ok(
+        at.source.servers.every(({alive}) => alive),
+        'no server crashed',
+      )
       assert.equal(await writable(bed), true)
       await load.stop()
     }),
@@ -294,7 +333,8 @@ describe('rollback of a migration', () => {
         {
           onEvent(event) {
             if (event.type === 'step-finished' && event.step === 'remove-duplication') forgottenMs = event.atMs
-            if (event.type === 'effect' && event.effect.kind === 'drop-target-table' && event.state === 'begin') droppedMs = event.atMs
+            if (event.type === 'effect' && event.effect.kind === 'drop-target-table' && event.state === 'begin')
+              droppedMs = event.atMs
           },
         },
       )
@@ -311,7 +351,12 @@ describe('rollback of a migration', () => {
     "never drops a table of the target's that is no copy of this one",
     onTable(async (at) => {
       await at.target.createTable('t', {partitionCount: 4, replicaCount: 3})
-      const result = await at.rollback({...root, dropTarget: true, targetCluster: 'onebox2', targetMetas: at.target.metas})
+      const result = await at.rollback({
+        ...root,
+        dropTarget: true,
+        targetCluster: 'onebox2',
+        targetMetas: at.target.metas,
+      })
       assert.equal(result.error?.code, 'rollback.not_a_copy')
       assert.ok(at.target.state.tableNamed('t'))
     }),
@@ -323,10 +368,16 @@ describe('rollback of a migration', () => {
       await bed.client.duplicate('t')
       await at.leaveDenied('reconfig*write')
       const before = (await at.nodes.read('t')).version
-      const result = await at.rollback({adopt: true, dropTarget: true, ...root, targetCluster: 'onebox2', targetMetas: at.target.metas}, {dryRun: true})
+      const result = await at.rollback(
+        {adopt: true, dropTarget: true, ...root, targetCluster: 'onebox2', targetMetas: at.target.metas},
+        {dryRun: true},
+      )
       assert.equal(result.outcome, 'dry-run')
       assert.equal(result.effects.length, 4, result.effects.join('\n'))
-      assert.match(result.effects.join('\n'), /same bytes[\s\S]*delete replica.deny[\s\S]*remove duplication[\s\S]*drop t/)
+      assert.match(
+        result.effects.join('\n'),
+        /same bytes[\s\S]*delete replica.deny[\s\S]*remove duplication[\s\S]*drop t/,
+      )
       assert.deepEqual(at.asked, [])
       assert.equal(at.deny(), 'reconfig*write')
       assert.equal((await at.nodes.read('t')).version, before)

@@ -1,4 +1,11 @@
-import {lockHeld, lockLost, type AcquireOptions, type LockNote, type SharedLock, type SharedLocks} from '../../src/lib/metaproxy/shared-lock.js'
+import {
+  lockHeld,
+  lockLost,
+  type AcquireOptions,
+  type LockNote,
+  type SharedLock,
+  type SharedLocks,
+} from '../../src/lib/metaproxy/shared-lock.js'
 import {sleep, type Clock} from '../../src/lib/clock.js'
 import type {MemoryNodes} from '../sandbox/memory-nodes.js'
 
@@ -26,7 +33,7 @@ export class MemoryLocks implements SharedLocks {
     const {note, table} = options
     const mine = () => this.held.get(table)?.note.token === note.token
     return {
-      check: async () => {
+      async check() {
         lost ||= !mine()
         if (lost) throw lockLost(table, 'somebody expired it')
       },

@@ -87,7 +87,11 @@ export class RollbackBed {
     }
   }
 
-  migrate(changes: Partial<MigrationRequest> = {}, signal = new AbortController().signal, onEvent?: (event: {type: string}) => void) {
+  migrate(
+    changes: Partial<MigrationRequest> = {},
+    signal = new AbortController().signal,
+    onEvent?: (event: {type: string}) => void,
+  ) {
     const request: MigrationRequest = {
       accepted: ['metaproxy-proxies'],
       afterDrain: 'lift',
@@ -106,13 +110,23 @@ export class RollbackBed {
       verifySampleRows: 100,
       ...changes,
     }
-    const hooks = {askMoved: async () => 'abort' as const, confirm: async () => true, emit: (event: {type: string}) => onEvent?.(event)}
+    const hooks = {
+      askMoved: async () => 'abort' as const,
+      confirm: async () => true,
+      emit: (event: {type: string}) => onEvent?.(event),
+    }
     return migrate(request, this.world(), hooks, {dryRun: false, signal})
   }
 
   async rollback(
     changes: Partial<RollbackRequest> = {},
-    options: {confirm?: boolean; dryRun?: boolean; onEvent?(event: RollbackEvent): void; signal?: AbortSignal; world?: Partial<RollbackWorld>} = {},
+    options: {
+      confirm?: boolean
+      dryRun?: boolean
+      onEvent?(event: RollbackEvent): void
+      signal?: AbortSignal
+      world?: Partial<RollbackWorld>
+    } = {},
   ): Promise<RollbackResult> {
     const request: RollbackRequest = {
       adopt: false,

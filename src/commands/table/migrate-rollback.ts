@@ -44,7 +44,9 @@ A ZooKeeper login is read from the environment variable PEGASUS_ZK_AUTH=digest:u
 
   async run(): Promise<RollbackResult> {
     const {flags} = await this.parse(MigrateRollback)
-    const commandLine = [this.config.bin, 'table:migrate-rollback', ...this.argv].map((word) => shellQuote(word)).join(' ')
+    const commandLine = [this.config.bin, 'table:migrate-rollback', ...this.argv]
+      .map((word) => shellQuote(word))
+      .join(' ')
     const session = new RollbackSession(this.rollback, {
       commandLine,
       confirmed: flags.confirm,

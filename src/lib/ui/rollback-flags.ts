@@ -10,11 +10,30 @@ const env = (flag: string) => `PEGASUS_ROLLBACK_${flag.replaceAll('-', '_').toUp
 /** Those of `table:migrate` that say where; what is not said is looked for. */
 export const rollbackFlags = {
   table: {...sourceFlags.table, description: 'Table whose migration is taken back.'},
-  'source-meta': {...sourceFlags['source-meta'], description: 'Meta servers of the cluster that the table is or was moved from.'},
-  cluster: {...targetFlags.cluster, description: 'Cluster that the table was to be moved to; found out when not given.', required: false},
-  meta: {...targetFlags.meta, dependsOn: ['cluster'], description: 'Meta servers of that cluster; found out when not given.', required: false},
-  root: {...metaproxyFlags.root, description: "ZooKeeper path that metaproxy's tables are under; the journal's when not given."},
-  node: {...metaproxyFlags.node, dependsOn: [], description: "ZooKeeper of metaproxy; the journal's or the source cluster's own when not given."},
+  'source-meta': {
+    ...sourceFlags['source-meta'],
+    description: 'Meta servers of the cluster that the table is or was moved from.',
+  },
+  cluster: {
+    ...targetFlags.cluster,
+    description: 'Cluster that the table was to be moved to; found out when not given.',
+    required: false,
+  },
+  meta: {
+    ...targetFlags.meta,
+    dependsOn: ['cluster'],
+    description: 'Meta servers of that cluster; found out when not given.',
+    required: false,
+  },
+  root: {
+    ...metaproxyFlags.root,
+    description: "ZooKeeper path that metaproxy's tables are under; the journal's when not given.",
+  },
+  node: {
+    ...metaproxyFlags.node,
+    dependsOn: [],
+    description: "ZooKeeper of metaproxy; the journal's or the source cluster's own when not given.",
+  },
   adopt: Flags.boolean({
     description: 'Take back a write-deny or a duplication that no journal on this machine knows.',
     env: env('adopt'),
@@ -26,7 +45,8 @@ export const rollbackFlags = {
     helpGroup: 'WHAT TO TAKE BACK',
   }),
   'drop-target': Flags.boolean({
-    description: "Drop the target's copy, once no server can remember the duplication. You type the table's name for it.",
+    description:
+      "Drop the target's copy, once no server can remember the duplication. You type the table's name for it.",
     helpGroup: 'WHAT TO TAKE BACK',
   }),
   'allow-data-loss': Flags.boolean({
@@ -49,7 +69,11 @@ export const rollbackFlags = {
     helpGroup: 'TIME LIMITS',
     helpValue: 'DURATION',
   }),
-  'dry-run': {...runFlags['dry-run'], description: 'Look at everything and say what would be done. Changes nothing.', env: env('dry-run')},
+  'dry-run': {
+    ...runFlags['dry-run'],
+    description: 'Look at everything and say what would be done. Changes nothing.',
+    env: env('dry-run'),
+  },
   yes: {...runFlags.yes, env: env('yes')},
   confirm: Flags.string({
     description: "The table's name, typed beforehand: for --drop-target and --allow-data-loss without a terminal.",

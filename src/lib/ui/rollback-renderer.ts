@@ -115,7 +115,10 @@ export class RollbackList implements RollbackRenderer {
     if (!this.current) return
     const lines = this.progress ? [this.progress.text, figures(this.progress)] : []
     const shown = [...lines, ...this.notices.slice(-NOTICES_SHOWN)].filter((line) => line !== '')
-    this.list?.output(this.current, shown.map((line) => printable(line)))
+    this.list?.output(
+      this.current,
+      shown.map((line) => printable(line)),
+    )
   }
 }
 

@@ -1,7 +1,13 @@
 import {writeSync} from 'node:fs'
 import {messageOf, MigratorError} from '../errors.js'
 import {ExitCode} from '../exit-codes.js'
-import type {rollback, RollbackHooks, RollbackRequest, RollbackResult, RollbackWorld} from '../migration/rollback/index.js'
+import type {
+  rollback,
+  RollbackHooks,
+  RollbackRequest,
+  RollbackResult,
+  RollbackWorld,
+} from '../migration/rollback/index.js'
 import {outliveTerminal} from './lost-terminal.js'
 import type {StopSignal} from './outcome.js'
 import {confirmWord, findTerminal, PromptClosed, type Terminal} from './prompts.js'
@@ -43,9 +49,12 @@ export class RollbackSession {
       exit: (code) => process.exit(code),
       onCrash: (error) => this.renderer.notice(`an error that nobody caught, stopping: ${messageOf(error)}`),
       onFirst: (signal) =>
-        this.renderer.notice(`${signal}: stopping; what this rollback denied is allowed again first. A second one leaves at once.`),
+        this.renderer.notice(
+          `${signal}: stopping; what this rollback denied is allowed again first. A second one leaves at once.`,
+        ),
       onSecond: (signal) => this.leave(signal),
-      onSuspend: () => this.renderer.notice('Ctrl-Z is not obeyed: a stopped process allows no writes. Ctrl-C stops the run.'),
+      onSuspend: () =>
+        this.renderer.notice('Ctrl-Z is not obeyed: a stopped process allows no writes. Ctrl-C stops the run.'),
     })
   }
 
@@ -93,7 +102,10 @@ export class RollbackSession {
     const {confirmed, dryRun, request, yes} = this.options
     if (dryRun) return
     const refuse = (next: string) =>
-      new MigratorError('ui.no_terminal', 'there is no terminal to ask on; nothing was done', {exitCode: ExitCode.refused, next})
+      new MigratorError('ui.no_terminal', 'there is no terminal to ask on; nothing was done', {
+        exitCode: ExitCode.refused,
+        next,
+      })
     if ((request.dropTarget || request.allowDataLoss) && confirmed !== request.table) {
       throw refuse(`look with --dry-run, then say --confirm ${request.table}`)
     }
@@ -104,7 +116,10 @@ export class RollbackSession {
   /** Second signal: Listr holds back what is written to the streams, so this goes to the file descriptor. */
   private leave(signal: StopSignal): void {
     const {commandLine, request} = this.options
-    writeSync(2, `\u001B[?25h\n${signal} again: leaving at once. Writes to ${request.table} may be denied. To go on from here, run:\n  ${commandLine}\n`)
+    writeSync(
+      2,
+      `\u001B[?25h\n${signal} again: leaving at once. Writes to ${request.table} may be denied. To go on from here, run:\n  ${commandLine}\n`,
+    )
   }
 
   private newRenderer(): RollbackRenderer {

@@ -58,7 +58,9 @@ export function rollbackPlanLines(found: readonly string[], effects: readonly st
   return [
     'Found:',
     ...found.flatMap((sentence) => paragraph(sentence, '    ', width, '  - ')),
-    ...(effects.length === 0 ? ['There is nothing to change.'] : ['It will do this, in this order:', ...planLines(effects, width)]),
+    ...(effects.length === 0
+      ? ['There is nothing to change.']
+      : ['It will do this, in this order:', ...planLines(effects, width)]),
   ]
 }
 
@@ -69,8 +71,10 @@ export function rollbackSummaryLines(result: RollbackResult, width: number): str
   const {effects, error, found, next, outcome, settingsPutBack, steps, warnings, writableAfterMs} = result
   if (error) lines.push(...paragraph(error.message, '  ', width, '  '), `  (${printable(error.code)})`)
   if (outcome === 'dry-run') lines.push('', ...rollbackPlanLines(found, effects, width))
-  if (writableAfterMs !== undefined) lines.push(`  Every primary was proved to accept writes after ${formatDuration(writableAfterMs)}.`)
-  for (const {state, summary} of steps.filter((step) => step.state === 'skipped')) lines.push(...paragraph(`${state}: ${summary}`, '  ', width))
+  if (writableAfterMs !== undefined)
+    lines.push(`  Every primary was proved to accept writes after ${formatDuration(writableAfterMs)}.`)
+  for (const {state, summary} of steps.filter((step) => step.state === 'skipped'))
+    lines.push(...paragraph(`${state}: ${summary}`, '  ', width))
   if (settingsPutBack.length > 0) lines.push(`  Settings put back: ${settingsPutBack.length}.`)
   if (warnings.length > 0) {
     lines.push(ux.colorize('yellow', `${plural(warnings.length, 'warning')}:`))

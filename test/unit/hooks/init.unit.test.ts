@@ -23,9 +23,17 @@ describe('the end of a journal', () => {
     ['about to deny', begin + before('deny'), true],
     ['denied', begin + before('deny') + after('deny'), true],
     ['a deny whose answer was lost', begin + before('deny') + after('deny', 'failed'), true],
-    ['denied, and paused since', begin + before('deny') + after('deny') + before('pause-duplication') + after('pause-duplication'), true],
+    [
+      'denied, and paused since',
+      begin + before('deny') + after('deny') + before('pause-duplication') + after('pause-duplication'),
+      true,
+    ],
     ['lifted', begin + before('deny') + after('deny') + before('lift-deny') + after('lift-deny'), false],
-    ['lifting failed', begin + before('deny') + after('deny') + before('lift-deny') + after('lift-deny', 'failed'), true],
+    [
+      'lifting failed',
+      begin + before('deny') + after('deny') + before('lift-deny') + after('lift-deny', 'failed'),
+      true,
+    ],
     ['about to switch', begin + before('deny') + after('deny') + before('switch-node'), true],
     ['switched', begin + before('deny') + after('deny') + before('switch-node') + after('switch-node'), false],
     ['ended well', begin + before('deny') + after('deny') + end('migrated'), false],
@@ -33,7 +41,11 @@ describe('the end of a journal', () => {
     ['a later run that did nothing', begin + before('deny') + after('deny') + begin, true],
     ['a torn last line', begin + before('deny') + '{"at":"2026', true],
     ['a return, the target denied', begin + end('migrated') + before('deny-target') + after('deny-target'), true],
-    ['a return taken back', begin + before('deny-target') + after('deny-target') + before('lift-target') + after('lift-target'), false],
+    [
+      'a return taken back',
+      begin + before('deny-target') + after('deny-target') + before('lift-target') + after('lift-target'),
+      false,
+    ],
     ['a return, switched back', begin + before('switch-node-back') + after('switch-node-back'), true],
     ['no journal at all', 'x\n\0\n[]\nnull\n{}', false],
   ]
@@ -79,7 +91,10 @@ describe('init hook', () => {
   it('warns in one line, with the command to run, on any command', async () => {
     journal('users', begin + before('deny') + after('deny'))
     journal('orders', begin + end('migrated'))
-    assert.equal(await run('ls'), `warning: table users may be write-denied since ${AT}; run: pegasus table:migrate-rollback -t users\n`)
+    assert.equal(
+      await run('ls'),
+      `warning: table users may be write-denied since ${AT}; run: pegasus table:migrate-rollback -t users\n`,
+    )
   })
 
   it('is silent for its own commands, in JSON mode, and while the run that denies is alive', async () => {
@@ -122,9 +137,14 @@ describe('init hook', () => {
 
   it('imports nothing that takes time to load', () => {
     for (const file of ['src/hooks/init.ts', 'src/lib/migration/journal-tail.ts']) {
-      const imports = [...readFileSync(join(root, file), 'utf8').matchAll(/^import (?!type)[^']*'([^']+)'/gm)].map(([, from]) => from!)
+      const imports = [...readFileSync(join(root, file), 'utf8').matchAll(/^import (?!type)[^']*'([^']+)'/gm)].map(
+        ([, from]) => from!,
+      )
       assert.ok(imports.length > 0)
-      assert.ok(imports.every((from) => from.startsWith('node:') || from.endsWith('/journal-tail.js')), imports.join(' '))
+      assert.ok(
+        imports.every((from) => from.startsWith('node:') || from.endsWith('/journal-tail.js')),
+        imports.join(' '),
+      )
     }
   })
 

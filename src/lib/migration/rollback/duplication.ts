@@ -28,7 +28,12 @@ const READINGS = 3
 export const removeDuplication: RunStep = async (context) => {
   const {plan, rollback, state, view} = context
   const {dupid, status} = view.entry!
-  if (plan.kind === 'return' || status === DuplicationStatus.DS_PREPARE || status === DuplicationStatus.DS_APP || status === DuplicationStatus.DS_INIT) {
+  if (
+    plan.kind === 'return' ||
+    status === DuplicationStatus.DS_PREPARE ||
+    status === DuplicationStatus.DS_APP ||
+    status === DuplicationStatus.DS_INIT
+  ) {
     await remove(context)
     return `duplication ${dupid} is removed and forgotten`
   }
@@ -69,7 +74,16 @@ async function remove(context: RollbackContext): Promise<void> {
 async function forgotten(context: RollbackContext, limitMs: number, signal: AbortSignal): Promise<void> {
   const {clock, report, rollback, source, state, view} = context
   const {dupid} = view.entry!
-  await waitUntilForgotten({appId: view.appId, clock, cluster: source, dupid, limitMs, report, signal, table: rollback.table})
+  await waitUntilForgotten({
+    appId: view.appId,
+    clock,
+    cluster: source,
+    dupid,
+    limitMs,
+    report,
+    signal,
+    table: rollback.table,
+  })
   state.forgottenAtMs = clock.nowMs()
 }
 
@@ -79,7 +93,8 @@ async function whyBusy(context: RollbackContext): Promise<string | undefined> {
   try {
     const shipping = await readPipeline(context)
     // A pipeline that was stopped before does nothing that a removal could meet.
-    const stopped = shipping.unreported.length === 0 && [...shipping.partitions.values()].every(({duplicating}) => !duplicating)
+    const stopped =
+      shipping.unreported.length === 0 && [...shipping.partitions.values()].every(({duplicating}) => !duplicating)
     if (view.entry!.status === DuplicationStatus.DS_PAUSE && stopped) return undefined
 
     const before = await readFences(source, rollback.table, signal)
@@ -109,7 +124,14 @@ async function whyBusy(context: RollbackContext): Promise<string | undefined> {
 
 function readPipeline({rollback, signal, source, view}: RollbackContext, limit = signal) {
   const {dupid} = view.entry!
-  return readShipping({cluster: source, decrees: false, dupid, generation: view.generation, signal: limit, table: rollback.table})
+  return readShipping({
+    cluster: source,
+    decrees: false,
+    dupid,
+    generation: view.generation,
+    signal: limit,
+    table: rollback.table,
+  })
 }
 
 /** Deny, wait until nothing is left to ship, remove, wait until every server forgot, allow again: within the bound. @returns ms denied */
@@ -127,9 +149,13 @@ async function removeUnderDeny(context: RollbackContext): Promise<number> {
   }
 
   const reason = () =>
-    new MigratorError('rollback.bound_reached', `the duplication could not be removed within the bound of ${rollback.maxWriteDenyMs / 1000} s`, {
-      next: 'Writes are allowed again. See that the target takes what is shipped, or try at a quieter time.',
-    })
+    new MigratorError(
+      'rollback.bound_reached',
+      `the duplication could not be removed within the bound of ${rollback.maxWriteDenyMs / 1000} s`,
+      {
+        next: 'Writes are allowed again. See that the target takes what is shipped, or try at a quieter time.',
+      },
+    )
   const bound = deadline(clock, rollback.maxWriteDenyMs - spreadMs, reason, signal)
   const startMs = clock.nowMs()
   try {
@@ -156,7 +182,8 @@ async function proveDenied(context: RollbackContext, signal: AbortSignal): Promi
     clock,
     cluster: source,
     limitMs: rollback.maxWriteDenyMs,
-    onProgress: ({last, partitionCount, proved}) => report({partitionCount, partitionsDone: proved, text: `${last} refuses writes`}),
+    onProgress: ({last, partitionCount, proved}) =>
+      report({partitionCount, partitionsDone: proved, text: `${last} refuses writes`}),
     pool: client.pool,
     signal,
     table: rollback.table,

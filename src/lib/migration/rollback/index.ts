@@ -1,9 +1,6 @@
-import type {Clock} from '../../clock.js'
 import {isMigratorError, messageOf, MigratorError} from '../../errors.js'
 import {ExitCode} from '../../exit-codes.js'
 import {diskFiles} from '../../files.js'
-import {parseZooKeeperAuth} from '../../metaproxy/zookeeper-options.js'
-import {ZooKeeperStore} from '../../metaproxy/zookeeper-store.js'
 import {PegasusClient} from '../../pegasus/client.js'
 import type {Cluster} from '../../pegasus/cluster.js'
 import {JournaledEffects} from '../effects-journaled.js'
@@ -11,13 +8,12 @@ import {LiveEffects} from '../effects-live.js'
 import {RecordingEffects} from '../effects-recording.js'
 import {describeEffect, type Effects} from '../effects.js'
 import type {UnstampedEvent} from '../events.js'
-import type {MigrationWorld} from '../index.js'
 import {Journal} from '../journal.js'
 import {acquireLock, type MigrationLock} from '../lock.js'
 import {insist} from '../mend.js'
 import type {MetaproxyLocation} from '../request.js'
 import type {RollbackContext} from './context.js'
-import {type RollbackEvent, type StepId, translateEvent, type UnstampedRollbackEvent} from './events.js'
+import {type StepId, translateEvent, type UnstampedRollbackEvent} from './events.js'
 import {observe, type Observed} from './observe.js'
 import {planRollback, type RollbackPlan} from './plan.js'
 import {foretell} from './rehearse.js'
@@ -27,31 +23,13 @@ import type {RollbackOutcome, RollbackResult} from './result.js'
 import {takeReturnBack} from './return.js'
 import {runSteps} from './runner.js'
 import type {RollbackView} from './view.js'
+import {noJournal, openZooKeeper, type RollbackHooks, type RollbackWorld, whyTypeName} from './world.js'
 import {takeOwnDenyBack} from './writes.js'
 
 export {type RollbackEvent, type StepId, stepTitles} from './events.js'
 export {rollbackDefaults, type RollbackRequest} from './request.js'
 export type {RollbackOutcome, RollbackResult, StepTiming} from './result.js'
-
-/** What a rollback needs of the world. */
-export type RollbackWorld = Omit<MigrationWorld, 'startGuard'>
-
-export interface RollbackHooks {
-  /**
-   * Asked once, before anything is changed; at once when writes are to be allowed again.
-   * @param plan `typeName` is why the table's name must be typed, whatever --yes says: data may be lost
-   */
-  confirm(plan: {effects: string[]; found: string[]; result: RollbackResult; typeName?: string}): Promise<boolean>
-  /** Hears every event, in order. Must not throw. */
-  emit(event: RollbackEvent): void
-}
-
-/** Journals are kept per target; where none is known there is nothing but a deny to lift. */
-const noJournal = {
-  async write() {
-    // Nothing that a later run would need.
-  },
-}
+export type {RollbackHooks, RollbackWorld} from './world.js'
 
 /**
  * Takes a migration back from whatever state it finds. Safe to run twice, from any machine, with or without the journal.
@@ -169,7 +147,14 @@ class Run {
       table,
       target: this.targetOf(view),
     })
-    const effects = new JournaledEffects(live, this.journal ?? noJournal, table, (event) => this.hear(event), this.lock)
+    const carried = this.world.wrapEffects?.(live) ?? live
+    const effects = new JournaledEffects(
+      carried,
+      this.journal ?? noJournal,
+      table,
+      (event) => this.hear(event),
+      this.lock,
+    )
     this.report.effects = effects.done
     return this.contextOf(observed, plan, effects)
   }
@@ -193,9 +178,13 @@ class Run {
 
   private async perform(context: RollbackContext): Promise<RollbackResult> {
     const {plan, state, view} = context
-    const {error, timings} = await runSteps(context, (event) => this.tell(event), (step) => {
-      this.step = step
-    })
+    const {error, timings} = await runSteps(
+      context,
+      (event) => this.tell(event),
+      (step) => {
+        this.step = step
+      },
+    )
     this.report.performed(timings, state)
     if (error !== undefined) return this.stop(context, error)
     if (plan.kind === 'return') return this.end('returned')
@@ -214,9 +203,13 @@ class Run {
       return this.end('write-denied', new MigratorError('rollback.undo_failed', messageOf(error_), {cause: error}))
     }
 
-    const served = plan.kind === 'return' ? !state.returned || state.writableAfterMs !== undefined : state.writableAfterMs !== undefined
+    const served =
+      plan.kind === 'return'
+        ? !state.returned || state.writableAfterMs !== undefined
+        : state.writableAfterMs !== undefined
     const switched = isMigratorError(error, 'rollback.switched')
-    if (!served && !switched && (view.deny !== undefined || plan.kind === 'return')) return this.end('write-denied', error)
+    if (!served && !switched && (view.deny !== undefined || plan.kind === 'return'))
+      return this.end('write-denied', error)
     // A return that would lose something was refused, and everything that was opened for the look is closed again.
     const refused = isMigratorError(error) && error.exitCode === ExitCode.refused
     return this.end(refused ? 'refused' : 'stopped', error)
@@ -255,7 +248,11 @@ class Run {
 
   private mending() {
     const {table} = this.request
-    return {clock: this.world.clock, emit: (event: UnstampedEvent) => this.hear(event), request: {table, targetCluster: ''}}
+    return {
+      clock: this.world.clock,
+      emit: (event: UnstampedEvent) => this.hear(event),
+      request: {table, targetCluster: ''},
+    }
   }
 
   private contextOf(observed: Observed, plan: RollbackPlan, effects: Effects): RollbackContext {
@@ -298,13 +295,4 @@ class Run {
     this.report.hear(stamped)
     this.hooks.emit(stamped)
   }
-}
-
-function openZooKeeper({auth, hosts, root}: MetaproxyLocation, clock: Clock): ZooKeeperStore {
-  return new ZooKeeperStore({...(auth === undefined ? {} : {auth: parseZooKeeperAuth(auth)}), clock, hosts, root})
-}
-
-function whyTypeName(request: RollbackRequest, plan: RollbackPlan): string | undefined {
-  if (plan.kind === 'return' && request.allowDataLoss) return 'what was written to the target since the switch is lost'
-  return plan.steps.includes('drop-target') ? "the target's copy is dropped" : undefined
 }

@@ -32,7 +32,8 @@ export const cleanTarget: RunStep = async (context) => {
 /** Late enough that no server can meet what it has not forgotten yet. */
 export const dropTarget: RunStep = async (context) => {
   const {effects, signal, state, view} = context
-  if (state.keptBecause !== undefined) throw new StepSkipped('the duplication is kept: dropping its target would crash servers')
+  if (state.keptBecause !== undefined)
+    throw new StepSkipped('the duplication is kept: dropping its target would crash servers')
   await waitBeforeDrop(context)
   const {appId} = view.target!.table!
   await effects.perform({appId, kind: 'drop-target-table', reserveSeconds: RESERVE_SECONDS}, signal)

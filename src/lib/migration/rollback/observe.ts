@@ -1,34 +1,19 @@
 import type {MetaproxyStore, NodeRecord} from '../../metaproxy/store.js'
-import {isMigratorError, messageOf, MigratorError} from '../../errors.js'
-import {ExitCode} from '../../exit-codes.js'
+import {isMigratorError} from '../../errors.js'
 import type {Files} from '../../files.js'
 import type {PegasusClient} from '../../pegasus/client.js'
-import type {Cluster} from '../../pegasus/cluster.js'
-import type {ConfigDump} from '../../pegasus/config-dump.js'
-import type {CallLimits} from '../../pegasus/env.js'
 import {type DuplicationEntry, DuplicationStatus} from '../../rpc/structs/duplication.js'
-import type {AppInfo} from '../../rpc/structs/table.js'
-import {DENY_ENV} from '../effects-live.js'
 import type {UnstampedEvent} from '../events.js'
-import {type JournalRecord, readJournal} from '../journal.js'
 import {insist} from '../mend.js'
-import {forEachBounded} from '../preflight/bounded.js'
-import type {Generation} from '../preflight/check.js'
 import type {JournalFacts} from '../status/facts.js'
 import {chooseJournal, listJournals} from '../status/journal-facts.js'
 import {sideOf} from '../status/read-metaproxy.js'
-import {locateTarget, tableNamed} from '../status/read-target.js'
-import {mayPass} from '../wait.js'
+import {locateTarget} from '../status/read-target.js'
+import {tellJournal} from './journal-view.js'
+import {denyOf, QUICK_MS, readDump, readGeneration, readTable, readTarget, readTimers} from './read.js'
 import type {RollbackRequest} from './request.js'
 import {findSettings} from './settings.js'
-import type {RollbackView, TargetTable} from './view.js'
-
-/** For what nothing that must be quick depends on. */
-const QUICK_MS = 2000
-const SERVERS_AT_ONCE = 32
-/** The code's (protocol.md §12). */
-const defaultTimers = {configSyncMs: 30_000, groupCheckMs: 10_000}
-const unknownTimers = {configSyncMs: 0, groupCheckMs: 0}
+import type {RollbackView} from './view.js'
 
 export interface ObserveOptions {
   client: PegasusClient
@@ -74,7 +59,8 @@ export async function observe(options: ObserveOptions): Promise<Observed> {
     },
     options.files,
   )
-  for (const {code, message} of unread) emit({code, message: `a journal could not be read: ${message}`, type: 'warning'})
+  for (const {code, message} of unread)
+    emit({code, message: `a journal could not be read: ${message}`, type: 'warning'})
 
   const metaproxy = locateMetaproxy(request, journal, info.zookeeperHosts)
   const store = metaproxy && options.openStore(metaproxy)
@@ -128,44 +114,6 @@ export async function observe(options: ObserveOptions): Promise<Observed> {
   }
 }
 
-/** The table with everything that is asked of it at once. */
-export interface FoundTable {
-  duplications: DuplicationEntry[]
-  /** Servers that host a replica of it. */
-  servers: string[]
-  table: AppInfo
-  /** Whether other tables of the cluster are duplicated. */
-  othersDuplicate: boolean
-}
-
-async function readTable(source: Cluster, name: string, signal: AbortSignal): Promise<FoundTable> {
-  const tables = await source.tables({signal})
-  const table = tableNamed(tables, name)
-  if (!table) {
-    throw new MigratorError('rollback.no_table', `the source has no table ${name}`, {
-      exitCode: ExitCode.refused,
-      next: 'Check the name and --source-meta. Nothing was changed.',
-    })
-  }
-
-  const [duplications, {partitions}] = await Promise.all([
-    source.duplications(name, {signal}),
-    source.configuration(name, {signal}),
-  ])
-  const hosts = new Set(partitions.flatMap(({primary, secondaries}) => [primary, ...secondaries]))
-  return {
-    duplications: duplications.filter(({status}) => status !== DuplicationStatus.DS_REMOVED),
-    othersDuplicate: tables.some((other) => other.duplicating === true && other.appId !== table.appId),
-    servers: [...hosts].filter((address) => address !== null).sort(),
-    table,
-  }
-}
-
-function denyOf(table: AppInfo): {deny?: string} {
-  const deny = table.envs.get(DENY_ENV)
-  return deny === undefined ? {} : {deny}
-}
-
 function locateMetaproxy(
   {zooKeeperHosts, zooKeeperRoot}: RollbackRequest,
   journal: JournalFacts | undefined,
@@ -186,51 +134,6 @@ async function readNode(store: MetaproxyStore, table: string, signal: AbortSigna
   }
 }
 
-/** What a server that does not answer has is taken from the code's defaults: only limits follow from them. */
-async function readTimers(source: Cluster, servers: string[], limits: CallLimits) {
-  const timers = {...unknownTimers}
-  await forEachBounded(servers, SERVERS_AT_ONCE, async (address) => {
-    try {
-      const server = source.server(address)
-      const [configSync, groupCheck] = await Promise.all([
-        server.config('config_sync_interval_ms', limits),
-        server.config('group_check_interval_ms', limits),
-      ])
-      timers.configSyncMs = Math.max(timers.configSyncMs, Number(configSync) || 0)
-      timers.groupCheckMs = Math.max(timers.groupCheckMs, Number(groupCheck) || 0)
-    } catch (error) {
-      limits.signal?.throwIfAborted()
-      if (!mayPass(error)) throw error
-    }
-  })
-  return {
-    configSyncMs: timers.configSyncMs || defaultTimers.configSyncMs,
-    groupCheckMs: timers.groupCheckMs || defaultTimers.groupCheckMs,
-  }
-}
-
-async function readGeneration(source: Cluster, table: string, limits: CallLimits): Promise<Generation> {
-  try {
-    return (await source.listDuplications(table, limits)) === undefined ? '2.5' : 'master'
-  } catch (error) {
-    limits.signal?.throwIfAborted()
-    if (!mayPass(error)) throw error
-    return '2.5' // the generation that needs more patience
-  }
-}
-
-/** @returns undefined when it could not be had quickly */
-async function readDump(source: Cluster, signal: AbortSignal): Promise<ConfigDump | undefined> {
-  const limits = {signal, timeoutMs: QUICK_MS}
-  try {
-    return await source.server(await source.leader(limits)).configDump(limits)
-  } catch (error) {
-    signal.throwIfAborted()
-    if (!mayPass(error)) throw error
-    return undefined
-  }
-}
-
 /** Of several duplications that nobody names none is ours. */
 function nameTarget(
   request: RollbackRequest,
@@ -242,58 +145,4 @@ function nameTarget(
   if (named !== undefined) return named
   if (duplications.length > 1) return undefined
   return duplications[0]?.remote ?? located
-}
-
-async function readTarget(
-  client: PegasusClient,
-  metas: string[],
-  name: string,
-  limits: CallLimits,
-): Promise<{metas: string[]; table?: TargetTable; trouble?: string}> {
-  if (metas.length === 0) return {metas, trouble: 'nobody knows its metas, say them with -m'}
-  try {
-    const table = tableNamed(await client.cluster(metas).tables(limits), name)
-    if (!table) return {metas}
-    const followerEnvs = Object.fromEntries([...table.envs].filter(([key]) => key.startsWith('duplication.')))
-    return {metas, table: {appId: table.appId, ...denyOf(table), followerEnvs, partitionCount: table.partitionCount}}
-  } catch (error) {
-    limits.signal?.throwIfAborted()
-    if (!mayPass(error)) throw error
-    return {metas, trouble: messageOf(error)}
-  }
-}
-
-async function tellJournal(journal: JournalFacts, table: AppInfo, files: Files): Promise<RollbackView['journal']> {
-  const {ended, hints} = journal
-  const records = await readJournal(journal.path, files)
-  const deny = ownDeny(records)
-  const nodeBefore = nodeBytesBefore(records)
-  const closed = table.envs.get(DENY_ENV) === 'reconfig*all'
-  const moved = hints.closed === true || ['handed-over', 'migrated', 'switched-unfinished'].includes(ended?.outcome ?? '')
-  return {
-    ...(deny === undefined ? {} : {deny}),
-    ...(hints.dupid === undefined ? {} : {dupid: hints.dupid}),
-    ...(ended ? {ended: ended.outcome} : {}),
-    handedOver: hints.word === true || (closed && moved),
-    ...(nodeBefore === undefined ? {} : {nodeBefore}),
-  }
-}
-
-/** The value that this migration, or its way back, gave the source's deny env last and has not taken off. */
-function ownDeny(records: readonly JournalRecord[]): string | undefined {
-  let deny: string | undefined
-  for (const record of records) {
-    if (record.kind === 'after' && record.effect.kind === 'lift-deny' && record.outcome === 'done') deny = undefined
-    if (record.kind !== 'before') continue
-    const {effect} = record
-    if (effect.kind === 'deny' || effect.kind === 'close-source' || effect.kind === 'open-source-reads') deny = effect.value
-  }
-
-  return deny
-}
-
-/** What the node held before the last switch. */
-function nodeBytesBefore(records: readonly JournalRecord[]): string | undefined {
-  const bytes = records.flatMap((record) => (record.kind === 'before' && record.effect.kind === 'switch-node' ? [record.effect.before] : []))
-  return bytes.at(-1)
 }

@@ -24,7 +24,11 @@ const CLOSED = 'reconfig*all'
 export function planRollback(view: RollbackView, request: RollbackRequest): RollbackPlan {
   const found = describe(view)
   if (view.node.side === 'other') {
-    throw refuse('node_elsewhere', `the node of ${request.table} names ${view.node.record.data.clusterName}, which is neither the source nor the target`, 'Find out who wrote it. Nothing is lifted while nobody can say which side serves.')
+    throw refuse(
+      'node_elsewhere',
+      `the node of ${request.table} names ${view.node.record.data.clusterName}, which is neither the source nor the target`,
+      'Find out who wrote it. Nothing is lifted while nobody can say which side serves.',
+    )
   }
 
   return handedOver(view, request) ? planReturn(view, request, found) : planBack(view, request, found)
@@ -84,7 +88,8 @@ function planBack(view: RollbackView, request: RollbackRequest, found: string[])
     found.push(`The target's copy of ${table} is kept; --drop-target drops it.`)
   }
 
-  if (target?.trouble !== undefined) warnings.push(`The target could not be read: ${target.trouble}. What is left there stays.`)
+  if (target?.trouble !== undefined)
+    warnings.push(`The target could not be read: ${target.trouble}. What is left there stays.`)
   return {found, kind: 'back', steps, warnings}
 }
 
@@ -96,15 +101,27 @@ function planReturn(view: RollbackView, request: RollbackRequest, found: string[
   }
 
   if (target.trouble !== undefined || !target.table) {
-    throw refuse('no_copy', `${table} was handed over to ${target.cluster}: ${target.trouble ?? 'it has no table of that name'}`, 'Without the target a return would lose what was written there.')
+    throw refuse(
+      'no_copy',
+      `${table} was handed over to ${target.cluster}: ${target.trouble ?? 'it has no table of that name'}`,
+      'Without the target a return would lose what was written there.',
+    )
   }
 
   if (request.dropTarget) {
-    throw refuse('drop_while_serving', `${target.cluster} serves ${table}: its copy is not dropped now`, 'Run it without --drop-target first.')
+    throw refuse(
+      'drop_while_serving',
+      `${target.cluster} serves ${table}: its copy is not dropped now`,
+      'Run it without --drop-target first.',
+    )
   }
 
   if (deny === undefined) {
-    throw refuse('both_open', `${target.cluster} serves ${table}, and the source accepts writes too: what was written where cannot be told apart`, 'Close the source first: pegasus table:migrate goes on forward and does that.')
+    throw refuse(
+      'both_open',
+      `${target.cluster} serves ${table}, and the source accepts writes too: what was written where cannot be told apart`,
+      'Close the source first: pegasus table:migrate goes on forward and does that.',
+    )
   }
 
   const steps: StepId[] = []
@@ -133,7 +150,8 @@ function requireDroppable(view: RollbackView, request: RollbackRequest): void {
 
   if (!target.table) return
   const master = target.table.followerEnvs['duplication.master_cluster']
-  const isCopy = master === source.cluster || (master === undefined && (entry !== undefined || journal?.dupid !== undefined))
+  const isCopy =
+    master === source.cluster || (master === undefined && (entry !== undefined || journal?.dupid !== undefined))
   if (!isCopy) {
     throw refuse(
       'not_a_copy',
@@ -146,7 +164,11 @@ function requireDroppable(view: RollbackView, request: RollbackRequest): void {
 function describe(view: RollbackView): string[] {
   const {deny, entry, node, source, target} = view
   const found: string[] = []
-  found.push(deny === undefined ? `Writes are allowed on ${source.cluster} (no deny env).` : `${source.cluster} carries replica.deny_client_request=${deny}.`)
+  found.push(
+    deny === undefined
+      ? `Writes are allowed on ${source.cluster} (no deny env).`
+      : `${source.cluster} carries replica.deny_client_request=${deny}.`,
+  )
   if (node.side === 'source') found.push('The metaproxy node names the source.')
   if (node.side === 'target') found.push('The metaproxy node names the target: it serves.')
   if (node.side === 'absent') found.push('There is no metaproxy node of the table.')

@@ -40,10 +40,14 @@ export const denyTarget: RunStep = async (context) => {
   const {effects, rollback, signal, state, view} = context
   const neededMs = 2 * liftLimitMs(view.timers.configSyncMs)
   if (neededMs > rollback.maxWriteDenyMs) {
-    throw new MigratorError('rollback.bound', `a return denies writes for at least ${neededMs / 1000} s; the bound is ${rollback.maxWriteDenyMs / 1000} s`, {
-      exitCode: ExitCode.refused,
-      next: `Say --max-write-deny ${Math.ceil((neededMs + PROOF_MARGIN_MS) / 1000)}s.`,
-    })
+    throw new MigratorError(
+      'rollback.bound',
+      `a return denies writes for at least ${neededMs / 1000} s; the bound is ${rollback.maxWriteDenyMs / 1000} s`,
+      {
+        exitCode: ExitCode.refused,
+        next: `Say --max-write-deny ${Math.ceil((neededMs + PROOF_MARGIN_MS) / 1000)}s.`,
+      },
+    )
   }
 
   // Known before it is sent: if the answer is lost it must still be taken back.
@@ -74,14 +78,25 @@ export const switchBack: RunStep = async (context) => {
   const node = await store!.read(rollback.table, signal)
   const before = view.journal?.nodeBefore
   const {metaServers} = await source.info({signal})
-  const bytes = before ?? formatNodeData(view.source.cluster, metaServers.length > 0 ? metaServers : view.source.metas).toString('utf8')
+  const bytes =
+    before ??
+    formatNodeData(view.source.cluster, metaServers.length > 0 ? metaServers : view.source.metas).toString('utf8')
   if (node.data.clusterName !== view.target!.cluster) {
-    throw new MigratorError('rollback.node_moved', `${node.path} names ${node.data.clusterName} by now: somebody else wrote it`)
+    throw new MigratorError(
+      'rollback.node_moved',
+      `${node.path} names ${node.data.clusterName} by now: somebody else wrote it`,
+    )
   }
 
   try {
     await effects.perform(
-      {before: node.bytes.toString('utf8'), beforeVersion: node.version, bytes, kind: 'switch-node-back', path: node.path},
+      {
+        before: node.bytes.toString('utf8'),
+        beforeVersion: node.version,
+        bytes,
+        kind: 'switch-node-back',
+        path: node.path,
+      },
       signal,
     )
   } catch (error) {
@@ -98,16 +113,21 @@ async function namesSource(context: RollbackContext, error: unknown): Promise<bo
   if (!isMigratorError(error, 'effect.unknown', 'zk.outcome_unknown') && !context.signal.aborted) return false
   const {rollback, store, view} = context
   const {signal} = new AbortController()
-  return insist(context, {limitMs: rollback.limitMs, signal}, `looking whether the node was switched back (${messageOf(error)})`, async () => {
-    const node = await store!.read(rollback.table, signal)
-    if (node.data.clusterName === view.source.cluster) return true
-    // The write may still be on its way: the same bytes at this version make it impossible.
-    await context.effects.perform(
-      {beforeVersion: node.version, bytes: node.bytes.toString('utf8'), kind: 'take-commit-away', path: node.path},
-      signal,
-    )
-    return false
-  })
+  return insist(
+    context,
+    {limitMs: rollback.limitMs, signal},
+    `looking whether the node was switched back (${messageOf(error)})`,
+    async () => {
+      const node = await store!.read(rollback.table, signal)
+      if (node.data.clusterName === view.source.cluster) return true
+      // The write may still be on its way: the same bytes at this version make it impossible.
+      await context.effects.perform(
+        {beforeVersion: node.version, bytes: node.bytes.toString('utf8'), kind: 'take-commit-away', path: node.path},
+        signal,
+      )
+      return false
+    },
+  )
 }
 
 /** Nothing stops it any more: clients are on their way back. */
@@ -138,12 +158,18 @@ export async function takeReturnBack(context: RollbackContext): Promise<void> {
   const options = {limitMs: rollback.limitMs, signal}
   if (state.targetDenied) {
     const before = denyOfTarget(context)
-    await insist(context, options, 'opening the target again', () => effects.perform({before, kind: 'lift-target'}, signal))
-    await insist(context, options, 'proving that the target accepts writes', () => prove(context, targetOf(context), 'writable', 'the target accepts writes', signal))
+    await insist(context, options, 'opening the target again', () =>
+      effects.perform({before, kind: 'lift-target'}, signal),
+    )
+    await insist(context, options, 'proving that the target accepts writes', () =>
+      prove(context, targetOf(context), 'writable', 'the target accepts writes', signal),
+    )
     state.targetDenied = false
   }
 
-  const now = (await source.table(rollback.table, {patienceMs: 60_000, signal}))?.envs.get('replica.deny_client_request')
+  const now = (await source.table(rollback.table, {patienceMs: 60_000, signal}))?.envs.get(
+    'replica.deny_client_request',
+  )
   if (now === WRITES_DENIED) {
     await insist(context, options, 'closing the source again', () =>
       effects.perform({before: WRITES_DENIED, kind: 'close-source', value: CLOSED}, signal),
@@ -157,7 +183,13 @@ function denyOfTarget({view}: RollbackContext): string | null {
   return deny === undefined || deny === WRITES_DENIED ? null : deny
 }
 
-async function prove(context: RollbackContext, cluster: Cluster, wanted: Wanted, text: string, signal: AbortSignal): Promise<void> {
+async function prove(
+  context: RollbackContext,
+  cluster: Cluster,
+  wanted: Wanted,
+  text: string,
+  signal: AbortSignal,
+): Promise<void> {
   const {client, clock, report, rollback, view} = context
   await proveEverywhere({
     clock,
@@ -176,7 +208,10 @@ async function compare(context: RollbackContext, limitMs: number, signal: AbortS
   const {client, clock, random, report, rollback, source, view} = context
   const target = targetOf(context)
   const {table} = rollback
-  const [here, there] = await Promise.all([source.configuration(table, {signal}), target.configuration(table, {signal})])
+  const [here, there] = await Promise.all([
+    source.configuration(table, {signal}),
+    target.configuration(table, {signal}),
+  ])
   const common = {client, signal, table}
   return verifyTable({
     clock,
@@ -220,11 +255,15 @@ function standingInTheWay({rollback, view}: RollbackContext, report: VerifyRepor
   }
 
   if (verdictOf(report) === 'same') return undefined
-  return new MigratorError('rollback.unproved', `it could not be proved within the time that nothing of ${rollback.table} would be lost: ${unresolved} rows open${stopped === 'time' ? ', not all were compared' : ''}`, {
-    exitCode: ExitCode.refused,
-    facts,
-    next: `${view.target!.cluster} goes on serving. Give it more time: --max-write-deny.`,
-  })
+  return new MigratorError(
+    'rollback.unproved',
+    `it could not be proved within the time that nothing of ${rollback.table} would be lost: ${unresolved} rows open${stopped === 'time' ? ', not all were compared' : ''}`,
+    {
+      exitCode: ExitCode.refused,
+      facts,
+      next: `${view.target!.cluster} goes on serving. Give it more time: --max-write-deny.`,
+    },
+  )
 }
 
 /** What is left of the bound after the time that opening a side again takes. */
@@ -234,7 +273,11 @@ function leftMs({clock, rollback, state, view}: RollbackContext): number {
 }
 
 function boundReached({rollback}: RollbackContext): MigratorError {
-  return new MigratorError('rollback.bound_reached', `both sides of ${rollback.table} could not be compared within the bound of ${rollback.maxWriteDenyMs / 1000} s`, {
-    next: 'The target goes on serving. Run it again with a larger --max-write-deny.',
-  })
+  return new MigratorError(
+    'rollback.bound_reached',
+    `both sides of ${rollback.table} could not be compared within the bound of ${rollback.maxWriteDenyMs / 1000} s`,
+    {
+      next: 'The target goes on serving. Run it again with a larger --max-write-deny.',
+    },
+  )
 }

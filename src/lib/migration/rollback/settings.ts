@@ -28,7 +28,14 @@ export async function findSettings(source: Cluster, clues: SettingsClues, limits
       if ((await server.config(BATCH_BYTES, limits)) !== BATCH_BYTES_WANTED) return
       const before = (await server.configDump(limits)).get('replication', BATCH_BYTES)?.trim()
       if (before === undefined || before === BATCH_BYTES_WANTED) return
-      settings.push({before, kind: 'set-server-config', name: BATCH_BYTES, server: address, side: 'source', value: BATCH_BYTES_WANTED})
+      settings.push({
+        before,
+        kind: 'set-server-config',
+        name: BATCH_BYTES,
+        server: address,
+        side: 'source',
+        value: BATCH_BYTES_WANTED,
+      })
     } catch (error) {
       limits.signal?.throwIfAborted()
       if (!mayPass(error)) throw error

@@ -9,9 +9,13 @@ export const allowWrites: RunStep = async (context) => {
   if (view.node.side === 'source') {
     const found = await takeCommitAway(context, {limitMs: rollback.limitMs, signal})
     if (found === 'switched') {
-      throw new MigratorError('rollback.switched', `${rollback.table} was switched to ${context.request.targetCluster} just now: nothing is lifted`, {
-        next: 'Run the same command again: it sees the table on the target then.',
-      })
+      throw new MigratorError(
+        'rollback.switched',
+        `${rollback.table} was switched to ${context.request.targetCluster} just now: nothing is lifted`,
+        {
+          next: 'Run the same command again: it sees the table on the target then.',
+        },
+      )
     }
   }
 

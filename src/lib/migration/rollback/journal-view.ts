@@ -1,0 +1,50 @@
+import type {Files} from '../../files.js'
+import type {AppInfo} from '../../rpc/structs/table.js'
+import {DENY_ENV} from '../effects-live.js'
+import {type JournalRecord, readJournal} from '../journal.js'
+import type {JournalFacts} from '../status/facts.js'
+import type {RollbackView} from './view.js'
+
+/** What a rollback needs of the journal. */
+export async function tellJournal(
+  journal: JournalFacts,
+  table: AppInfo,
+  files: Files,
+): Promise<RollbackView['journal']> {
+  const {ended, hints} = journal
+  const records = await readJournal(journal.path, files)
+  const deny = ownDeny(records)
+  const nodeBefore = nodeBytesBefore(records)
+  const closed = table.envs.get(DENY_ENV) === 'reconfig*all'
+  const moved =
+    hints.closed === true || ['handed-over', 'migrated', 'switched-unfinished'].includes(ended?.outcome ?? '')
+  return {
+    ...(deny === undefined ? {} : {deny}),
+    ...(hints.dupid === undefined ? {} : {dupid: hints.dupid}),
+    ...(ended ? {ended: ended.outcome} : {}),
+    handedOver: hints.word === true || (closed && moved),
+    ...(nodeBefore === undefined ? {} : {nodeBefore}),
+  }
+}
+
+/** The value that this migration, or its way back, gave the source's deny env last and has not taken off. */
+function ownDeny(records: readonly JournalRecord[]): string | undefined {
+  let deny: string | undefined
+  for (const record of records) {
+    if (record.kind === 'after' && record.effect.kind === 'lift-deny' && record.outcome === 'done') deny = undefined
+    if (record.kind !== 'before') continue
+    const {effect} = record
+    if (effect.kind === 'deny' || effect.kind === 'close-source' || effect.kind === 'open-source-reads')
+      deny = effect.value
+  }
+
+  return deny
+}
+
+/** What the node held before the last switch. */
+function nodeBytesBefore(records: readonly JournalRecord[]): string | undefined {
+  const bytes = records.flatMap((record) =>
+    record.kind === 'before' && record.effect.kind === 'switch-node' ? [record.effect.before] : [],
+  )
+  return bytes.at(-1)
+}

@@ -1,0 +1,170 @@
+import assert from 'node:assert/strict'
+
+import {isMigratorError} from '../../../src/lib/errors.js'
+import {ExitCode} from '../../../src/lib/exit-codes.js'
+import {formatNodeData} from '../../../src/lib/metaproxy/node-data.js'
+import {planRollback} from '../../../src/lib/migration/rollback/plan.js'
+import {rollbackDefaults, type RollbackRequest} from '../../../src/lib/migration/rollback/request.js'
+import type {RollbackView} from '../../../src/lib/migration/rollback/view.js'
+import {DuplicationFailMode, DuplicationStatus} from '../../../src/lib/rpc/structs/duplication.js'
+
+const entry = {
+  createTsMs: 0,
+  dupid: 7,
+  failMode: DuplicationFailMode.FAIL_SLOW,
+  remote: 'b',
+  status: DuplicationStatus.DS_LOG,
+}
+const copy = {
+  appId: 9,
+  followerEnvs: {'duplication.master_cluster': 'a', 'duplication.master_metas': 'x:1'},
+  partitionCount: 4,
+}
+const target = {cluster: 'b', metas: ['b:1'], table: copy}
+const setting = {
+  before: '4096',
+  kind: 'set-server-config',
+  name: 'duplicate_log_batch_bytes',
+  server: 's:1',
+  side: 'source',
+  value: '0',
+} as const
+
+function node(
+  side: 'other' | 'source' | 'target',
+  cluster = {other: 'c', source: 'a', target: 'b'}[side],
+): RollbackView['node'] {
+  const data = {clusterName: cluster, metaAddresses: ['x:1', 'y:1']}
+  return {record: {bytes: formatNodeData(cluster, data.metaAddresses), data, path: '/r/t', version: 3}, side}
+}
+
+const view = (changes: Partial<RollbackView> = {}): RollbackView => ({
+  appId: 2,
+  generation: '2.5',
+  node: node('source'),
+  otherRemotes: [],
+  partitionCount: 4,
+  settings: [],
+  source: {cluster: 'a', metas: ['a:1']},
+  timers: {configSyncMs: 30_000, groupCheckMs: 10_000},
+  ...changes,
+})
+
+const request = (changes: Partial<RollbackRequest> = {}): RollbackRequest => ({
+  adopt: false,
+  allowDataLoss: false,
+  briefDeny: false,
+  dropTarget: false,
+  ...rollbackDefaults,
+  sourceMetas: ['a:1'],
+  table: 't',
+  ...changes,
+})
+
+const plan = (seen: Partial<RollbackView> = {}, asked: Partial<RollbackRequest> = {}) =>
+  planRollback(view(seen), request(asked))
+
+function refused(code: string, seen: Partial<RollbackView>, asked: Partial<RollbackRequest> = {}): void {
+  assert.throws(
+    () => plan(seen, asked),
+    (error) => {
+      assert.ok(isMigratorError(error, `rollback.${code}`), String(error))
+      assert.equal(error.exitCode, ExitCode.refused)
+      assert.ok(error.next, 'it says what to do')
+      return true
+    },
+  )
+}
+
+describe('plan of a rollback', () => {
+  it('is just the steps that are needed', () => {
+    assert.deepEqual(plan().steps, ['prove-writes'])
+    assert.deepEqual(plan({deny: 'reconfig*write'}, {adopt: true}).steps, ['allow-writes'])
+    assert.deepEqual(plan({entry, settings: [setting], target}, {adopt: true}).steps, [
+      'prove-writes',
+      'remove-duplication',
+      'put-settings-back',
+      'clean-target',
+    ])
+    assert.deepEqual(plan({deny: 'timeout*write', entry, target}, {adopt: true, dropTarget: true}).steps, [
+      'allow-writes',
+      'remove-duplication',
+      'drop-target',
+    ])
+  })
+
+  it("takes the journal's own deny and duplication without --adopt, and nobody else's", () => {
+    const journal = {deny: 'timeout*write', dupid: 7, handedOver: false}
+    assert.equal(plan({deny: 'timeout*write', entry, journal, target}).steps[0], 'allow-writes')
+    refused('foreign_deny', {deny: 'reconfig*write', journal})
+    refused('foreign_deny', {deny: 'timeout*write'})
+    refused('foreign_duplication', {entry, journal: {...journal, dupid: 8}, target})
+    assert.ok(plan({entry, target}, {targetCluster: 'b'}).steps.includes('remove-duplication'), 'named by -c')
+  })
+
+  it('lifts nothing while the node names neither side, or nobody can tell which side serves', () => {
+    refused('node_elsewhere', {deny: 'timeout*write', node: node('other')}, {adopt: true})
+    refused('perhaps_handed_over', {deny: 'reconfig*all', node: {side: 'unknown'}}, {adopt: true})
+    assert.equal(plan({deny: 'reconfig*all', node: {side: 'absent'}}, {adopt: true}).steps[0], 'allow-writes')
+    assert.equal(plan({deny: 'timeout*write', node: {side: 'unknown'}}, {adopt: true}).warnings.length, 1)
+  })
+
+  it('is a return when the node names the target, or without a node the journal says handed over', () => {
+    const full = [
+      'open-source-reads',
+      'compare-live',
+      'deny-target',
+      'compare-denied',
+      'switch-back',
+      'open-source',
+      'close-target',
+    ]
+    const moved = {deny: 'reconfig*all', node: node('target'), target: {...target, table: {...copy, followerEnvs: {}}}}
+    assert.deepEqual(plan(moved), {...plan(moved), kind: 'return', steps: full})
+    assert.deepEqual(plan({...moved, entry, settings: [setting], target}).steps, [
+      'remove-duplication',
+      ...full,
+      'put-settings-back',
+      'clean-target',
+    ])
+    const handed = {...moved, journal: {handedOver: true}, node: {side: 'unknown'} as const}
+    assert.deepEqual(
+      plan(handed).steps,
+      full.filter((step) => step !== 'switch-back'),
+    )
+    assert.deepEqual(plan(moved, {allowDataLoss: true}).steps, [
+      'deny-target',
+      'switch-back',
+      'open-source',
+      'close-target',
+    ])
+  })
+
+  it('returns nothing that it cannot see, nor where both sides take writes', () => {
+    const moved = {deny: 'reconfig*all', node: node('target'), target}
+    refused('no_target', {deny: 'reconfig*all', node: node('target')})
+    refused('no_copy', {...moved, target: {cluster: 'b', metas: ['b:1'], trouble: 'no answer'}})
+    refused('no_copy', {...moved, target: {cluster: 'b', metas: ['b:1']}})
+    refused('both_open', {node: node('target'), target})
+    refused('drop_while_serving', moved, {dropTarget: true})
+  })
+
+  it('drops only what is known to be the copy', () => {
+    const drop = {dropTarget: true, targetCluster: 'b'}
+    assert.ok(plan({target}, drop).steps.includes('drop-target'))
+    refused('not_a_copy', {target: {...target, table: {...copy, followerEnvs: {}}}}, drop)
+    refused(
+      'not_a_copy',
+      {entry, target: {...target, table: {...copy, followerEnvs: {'duplication.master_cluster': 'z'}}}},
+      drop,
+    )
+    assert.ok(
+      plan(
+        {journal: {dupid: 7, handedOver: false}, target: {...target, table: {...copy, followerEnvs: {}}}},
+        drop,
+      ).steps.includes('drop-target'),
+    )
+    refused('no_target', {}, {dropTarget: true})
+    assert.deepEqual(plan({target: {cluster: 'b', metas: ['b:1']}}, drop).steps, ['prove-writes'])
+  })
+})
