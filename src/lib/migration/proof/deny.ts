@@ -184,7 +184,7 @@ class Prober {
    */
   private async showsAnswer(primary: PrimaryAt, wanted: Exclude<Wanted, 'timeout-write'>): Promise<[boolean, string]> {
     // A server that still leaves writes unanswered must not hold up the look that finds it refusing them.
-    const timeoutMs = wanted === 'reconfig-all' ? QUICK_PROBE_TIMEOUT_MS : PROBE_TIMEOUT_MS
+    const timeoutMs = wanted === 'reconfig-write' ? PROBE_TIMEOUT_MS : QUICK_PROBE_TIMEOUT_MS
     const [write, read] = await Promise.all([this.write(primary, timeoutMs), this.read(primary)])
     const answer = `answered writes: ${write.verdict} (${write.detail}), reads: ${read.verdict}`
     if (wanted === 'writable') return [write.verdict === 'not-denied', answer]
