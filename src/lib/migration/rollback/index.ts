@@ -55,7 +55,8 @@ class Run {
   private lock: MigrationLock | undefined
   private observed: Observed | undefined
   private readonly report: RollbackReport
-  private readonly startMs: number
+  /** Monotonic; the time that the operator took to answer is not counted. */
+  private startMs: number
   private step: StepId | undefined
 
   constructor(
@@ -106,12 +107,14 @@ class Run {
 
     const typeName = whyTypeName(this.request, plan)
     const result = this.report.finish('dry-run')
+    const askedAtMs = this.world.clock.nowMs()
     const agreed = await this.hooks.confirm({
       effects: sentences,
       found: plan.found,
       result,
       ...(typeName === undefined ? {} : {typeName}),
     })
+    this.startMs += this.world.clock.nowMs() - askedAtMs
     return agreed ? undefined : this.report.finish('refused')
   }
 
