@@ -39,7 +39,7 @@ describe('preflight: table envs', () => {
       change(facts) {
         facts.source.table.envs.set(DENY, 'reconfig*all')
         facts.ownDeny = 'reconfig*write'
-        facts.ownClose = true
+        facts.ownHandOver = true
       },
       id: 'source-deny',
       says: /^ours/,

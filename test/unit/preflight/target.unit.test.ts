@@ -130,6 +130,17 @@ describe('preflight: the target', () => {
     },
     {
       change(facts) {
+        addTargetTable(facts, {})
+        facts.ownHandOver = true
+        facts.request.metaproxy = undefined
+      },
+      id: 'target-table',
+      says: /handed over already/,
+      severity: 'ok',
+      when: 'there is no node, and an earlier run handed the table over',
+    },
+    {
+      change(facts) {
         addTargetTable(facts, {'duplication.master_cluster': 'onebox'})
         facts.target.table!.partitionCount = 8
         facts.source.duplications = [duplicationOf()]

@@ -28,7 +28,7 @@ async function runChecks(context: MigrationContext): Promise<void> {
   }
 
   const facts = await gatherFacts(request, client, {
-    ...(hints.closed ? {ownClose: true} : {}),
+    ...(hints.closed || hints.word ? {ownHandOver: true} : {}),
     ...(hints.deny === undefined ? {} : {ownDeny: hints.deny}),
     ...(hints.dupid === undefined ? {} : {ownDupid: hints.dupid}),
     signal,

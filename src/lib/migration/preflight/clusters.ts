@@ -36,7 +36,7 @@ export function ownDuplication(facts: PreflightFacts): DuplicationEntry | undefi
 
 /** Whether this machine's journal tells of an earlier run that has not ended. */
 export function isResume(facts: PreflightFacts): boolean {
-  return facts.ownDupid !== undefined || facts.ownDeny !== undefined || facts.ownClose === true
+  return facts.ownDupid !== undefined || facts.ownDeny !== undefined || facts.ownHandOver === true
 }
 
 /** Whether the metaproxy node names the target: the commit point is behind us. */

@@ -15,8 +15,8 @@ import {configuredMetas} from './settings.js'
 export interface GatherOptions {
   /** Deny value that this machine's journal claims. */
   ownDeny?: string
-  /** Whether the journal says that we told the source to refuse everyone. */
-  ownClose?: boolean
+  /** Whether the journal says that we handed the table over. */
+  ownHandOver?: boolean
   /** Dupid that this machine's journal claims. */
   ownDupid?: number
   /** How host names become addresses; default the machine's DNS. */
@@ -59,7 +59,7 @@ export async function gatherFacts(
       client,
       gatheredAtMs: clock.wallMs(),
       metaproxy,
-      ownClose: options.ownClose,
+      ownHandOver: options.ownHandOver,
       ownDeny: options.ownDeny,
       ownDupid: options.ownDupid,
       proxies,

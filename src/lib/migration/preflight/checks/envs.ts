@@ -14,10 +14,10 @@ const keysOf = (entries: string[]) => entries.map((entry) => entry.slice(0, entr
 const sourceDeny: Check = {
   id: 'source-deny',
   needs: ['source.table'],
-  run({ownClose, ownDeny, source}) {
+  run({ownHandOver, ownDeny, source}) {
     const value = source.table.envs.get(DENY)
     if (value === undefined) return ok(`${DENY} is not set`)
-    if (value === ownDeny || (ownClose && value === CLOSED)) {
+    if (value === ownDeny || (ownHandOver && value === CLOSED)) {
       return ok(`ours: ${DENY}=${value}, set by an earlier run on this machine`)
     }
 

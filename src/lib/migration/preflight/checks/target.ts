@@ -94,6 +94,7 @@ const targetTable: Check = {
 
     const found = `the target has a table ${request.table} (table id ${table.appId})`
     if (isResume(facts) && nodeNamesTarget(facts)) return ok(`ours: ${found}, and the metaproxy node names it already`)
+    if (!request.metaproxy && facts.ownHandOver) return ok(`ours: ${found}, and it was handed over already`)
     const master = table.envs.get('duplication.master_cluster')
     const follows = master !== undefined && namesOf(source).includes(master)
     if (!entry || !follows) {
