@@ -53,7 +53,7 @@ export function nextOf(id: StateId, facts: StatusFacts, view: StatusView, source
 
 function choose(id: StateId, view: StatusView): {extra?: string[]; verb: Verb} | undefined {
   // After the switch there is only forward.
-  if (view.committed && id === 'forgotten-duplication') return {verb: 'migrate'}
+  if (view.committed && ['forgotten-duplication', 'leftover-settings'].includes(id)) return {verb: 'migrate'}
   // Without a node nothing but the journal tells a new run that it is after the switch, and the journal says finished.
   if (id === 'leftover-envs' && view.committed !== 'node') return undefined
   // While a run may be working, looking on is the next thing to do.
