@@ -30,7 +30,7 @@ export async function startGuard(
   launch: () => Promise<void>,
   processes: Pick<Processes, 'lives'> = machineProcesses,
 ): Promise<GuardHandle> {
-  await sendEarlierAway(channel, clock, processes)
+  await sendGuardAway(channel, clock, processes)
   await channel.clear()
   const beater = new Beater(channel, clock, emit)
   await beater.beat()
@@ -50,8 +50,15 @@ export async function startGuard(
   return new DriverSide(channel, beater)
 }
 
-/** Two guards never act at once: one that only lingers is sent away, one that acts is left to its work. */
-async function sendEarlierAway(channel: GuardChannel, clock: Clock, {lives}: Pick<Processes, 'lives'>): Promise<void> {
+/**
+ * Two never act at once: an earlier guard that only watches or lingers is sent away, one that acts is left to its work.
+ * @throws MigratorError `guard.busy`
+ */
+export async function sendGuardAway(
+  channel: GuardChannel,
+  clock: Clock,
+  {lives}: Pick<Processes, 'lives'>,
+): Promise<void> {
   const earlier = await channel.readStatus()
   if (!earlier || finished.has(earlier.state) || !lives(earlier.pid)) return
   await channel.beat(Number.MAX_SAFE_INTEGER, 'dismissed')

@@ -33,6 +33,8 @@ export interface RollbackContext extends MendingContext, SettingsContext {
   random: () => number
   report(progress: Progress): void
   rollback: RollbackRequest
+  /** Before writes are denied anew: the guard of an earlier cutover would take that back. @throws MigratorError `guard.busy` */
+  sendGuardAway(): Promise<void>
   signal: AbortSignal
   startMs: number
   state: RollbackState

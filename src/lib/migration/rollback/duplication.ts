@@ -159,6 +159,7 @@ async function removeUnderDeny(context: RollbackContext): Promise<number> {
   const bound = deadline(clock, rollback.maxWriteDenyMs - spreadMs, reason, signal)
   const startMs = clock.nowMs()
   try {
+    await context.sendGuardAway()
     // Known before it is sent: if the answer is lost it must still be taken back.
     state.deniesSource = true
     await effects.perform({before: null, kind: 'deny', value: 'reconfig*write'}, bound.signal)

@@ -1,6 +1,7 @@
 import {isMigratorError, messageOf, MigratorError} from '../../errors.js'
 import {ExitCode} from '../../exit-codes.js'
 import {diskFiles} from '../../files.js'
+import {machineProcesses} from '../../processes.js'
 import {PegasusClient} from '../../pegasus/client.js'
 import type {Cluster} from '../../pegasus/cluster.js'
 import {JournaledEffects} from '../effects-journaled.js'
@@ -8,6 +9,8 @@ import {LiveEffects} from '../effects-live.js'
 import {RecordingEffects} from '../effects-recording.js'
 import {describeEffect, type Effects} from '../effects.js'
 import type {UnstampedEvent} from '../events.js'
+import {GuardChannel} from '../guard/channel.js'
+import {sendGuardAway} from '../guard/handle.js'
 import {Journal} from '../journal.js'
 import {acquireLock, type MigrationLock} from '../lock.js'
 import {insist} from '../mend.js'
@@ -249,6 +252,12 @@ class Run {
     return {...place, ...(zooKeeperAuth === undefined ? {} : {auth: zooKeeperAuth})}
   }
 
+  private async sendGuardAway({target}: RollbackView): Promise<void> {
+    const {clock, files, journalDirectory, processes = machineProcesses} = this.world
+    if (!target) return
+    await sendGuardAway(new GuardChannel(journalDirectory, this.request.table, target.cluster, files), clock, processes)
+  }
+
   private mending() {
     const {table} = this.request
     return {
@@ -273,6 +282,7 @@ class Run {
       report: (progress) => this.step !== undefined && this.tell({progress, step: this.step, type: 'progress'}),
       request: {table: request.table, targetCluster: view.target?.cluster ?? ''},
       rollback: request,
+      sendGuardAway: () => this.sendGuardAway(view),
       signal: options.signal,
       source: client.cluster(request.sourceMetas),
       startMs: this.startMs,

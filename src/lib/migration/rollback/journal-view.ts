@@ -1,4 +1,5 @@
 import type {Files} from '../../files.js'
+import type {DuplicationEntry} from '../../rpc/structs/duplication.js'
 import type {AppInfo} from '../../rpc/structs/table.js'
 import {DENY_ENV} from '../effects-live.js'
 import {type JournalRecord, readJournal} from '../journal.js'
@@ -9,9 +10,12 @@ import type {RollbackView} from './view.js'
 export async function tellJournal(
   journal: JournalFacts,
   table: AppInfo,
+  entry: DuplicationEntry | undefined,
   files: Files,
 ): Promise<RollbackView['journal']> {
   const {ended, hints} = journal
+  // Its answer was never written down, and Preflight had seen none before it: the one that is there is ours.
+  const dupid = hints.dupid ?? (hints.adding ? entry?.dupid : undefined)
   const records = await readJournal(journal.path, files)
   const deny = ownDeny(records)
   const nodeBefore = nodeBytesBefore(records)
@@ -20,7 +24,7 @@ export async function tellJournal(
     hints.closed === true || ['handed-over', 'migrated', 'switched-unfinished'].includes(ended?.outcome ?? '')
   return {
     ...(deny === undefined ? {} : {deny}),
-    ...(hints.dupid === undefined ? {} : {dupid: hints.dupid}),
+    ...(dupid === undefined ? {} : {dupid}),
     ...(ended ? {ended: ended.outcome} : {}),
     handedOver: hints.word === true || (closed && moved),
     ...(nodeBefore === undefined ? {} : {nodeBefore}),

@@ -89,7 +89,7 @@ export async function observe(options: ObserveOptions): Promise<Observed> {
   const entry = found.duplications.find(({remote}) => remote === targetCluster)
   const view: RollbackView = {
     appId: found.table.appId,
-    ...(journal ? {journal: await tellJournal(journal, found.table, options.files)} : {}),
+    ...(journal ? {journal: await tellJournal(journal, found.table, entry, options.files)} : {}),
     ...denyOf(found.table),
     ...(entry ? {entry} : {}),
     generation,
