@@ -151,8 +151,8 @@ describe('verify over the wire', () => {
 
   it('takes batches of a few MiB whatever the size of the rows, each row once', async () => {
     const clock = new VirtualClock()
-    const bytesOf = (n: number) => (n > 800 ? 60_000 : 10)
-    const mixed = Array.from({length: 1000}, (_, n) => ({
+    const bytesOf = (n: number) => (n > 1800 ? 60_000 : 10)
+    const mixed = Array.from({length: 2000}, (_, n) => ({
       hashKey: String(n).padStart(4, '0'),
       value: Buffer.alloc(bytesOf(n), n),
     }))
@@ -161,19 +161,19 @@ describe('verify over the wire', () => {
     const sizes: number[] = []
     const keys: string[] = []
     const read = async () => {
-      for await (const batch of source.scan(0, {from: Buffer.alloc(0), to: Buffer.from('\0\u00040990', 'latin1')})) {
+      for await (const batch of source.scan(0, {from: Buffer.alloc(0), to: Buffer.from('\0\u00041990', 'latin1')})) {
         sizes.push(batch.length)
-        keys.push(...batch.map(({key}) => key.toString('latin1', 2)))
+        keys.push(...batch.rows().map(({key}) => key.toString('latin1', 2)))
       }
     }
 
     await clock.run(read())
     assert.deepEqual(
       keys,
-      mixed.slice(0, 990).map(({hashKey}) => hashKey),
+      mixed.slice(0, 1990).map(({hashKey}) => hashKey),
     )
     // A first try, as many as are wanted, the batch in which the rows become big, and then 2 MiB each.
-    assert.deepEqual(sizes.slice(0, 2), [20, 500])
+    assert.deepEqual(sizes.slice(0, 2), [20, 1000])
     assert.ok(
       sizes.slice(3).every((rows) => rows <= 35),
       sizes.join(' '),

@@ -1,12 +1,13 @@
 import type {Clock} from '../clock.js'
 import {MigratorError} from '../errors.js'
 import {type Call, dataCalls} from '../rpc/calls.js'
-import type {Gpid} from '../rpc/custom-types.js'
+import {formatGpid, type Gpid} from '../rpc/custom-types.js'
 import type {ConnectionPool} from '../rpc/pool.js'
 import {type KeyValue, StorageStatus} from '../rpc/structs/rrdb.js'
 import type {TableConfiguration} from './cluster.js'
 import {type CallLimits, DEFAULT_TIMEOUT_MS} from './env.js'
 import {crc64, decodeKey, encodeKey, partitionOf} from './key-hash.js'
+import type {RowBatch} from './row-batch.js'
 import {PartitionScan, type ScanOptions} from './scan.js'
 
 export type {ScanOptions} from './scan.js'
@@ -52,7 +53,16 @@ export class TableReader {
   }
 
   /** The rows of a partition in order of their keys, in the batches that the server sends. */
-  scanPartition(pid: Gpid, primary: string, options: ScanOptions = {}): AsyncGenerator<KeyValue[]> {
+  async *scanPartition(pid: Gpid, primary: string, options: ScanOptions = {}): AsyncGenerator<KeyValue[]> {
+    for await (const batch of this.scanBatches(pid, primary, options)) {
+      if (!batch.ascends(0, batch.length))
+        throw new MigratorError('scan.out_of_order', `scan of ${formatGpid(pid)} on ${primary}: keys out of order`)
+      yield batch.rows()
+    }
+  }
+
+  /** The same with no object per row. Whether keys grow inside a batch is left to the caller. */
+  scanBatches(pid: Gpid, primary: string, options: ScanOptions = {}): AsyncGenerator<RowBatch> {
     return new PartitionScan(this.env, this.pool, primary, pid, options).batches()
   }
 

@@ -1,12 +1,14 @@
 import {type Clock, sleep} from '../clock.js'
 import {type ErrorFacts, isMigratorError, MigratorError} from '../errors.js'
-import {dataCalls, type ResponseOf} from '../rpc/calls.js'
+import {dataCalls} from '../rpc/calls.js'
 import type {CallOptions} from '../rpc/connection.js'
 import {formatGpid, type Gpid} from '../rpc/custom-types.js'
 import type {ConnectionPool} from '../rpc/pool.js'
 import {abortedError, rpcErrorName} from '../rpc/rpc-errors.js'
-import {FilterType, type KeyValue, StorageStatus} from '../rpc/structs/rrdb.js'
+import {FilterType, StorageStatus} from '../rpc/structs/rrdb.js'
 import {type CallLimits, DEFAULT_TIMEOUT_MS} from './env.js'
+import type {Pace} from './pace.js'
+import {packedCalls, type RowBatch, type ScanReply} from './row-batch.js'
 
 /** The server has sent everything. Ids may be negative: nothing else means done (measured.md §0). */
 const COMPLETED = -1n
@@ -28,13 +30,15 @@ export interface ScanOptions extends CallLimits {
   /** How long a server may answer ERR_BUSY without a break, default 60 s. */
   busyMs?: number
   noValue?: boolean
+  /** Holds exchanges back; default: none. */
+  pace?: Pace
+  /** Whether the next batch is asked for while the last one is looked at. */
+  prefetch?: boolean
   /** Default true; false: begin after `startKey`. */
   startInclusive?: boolean
   /** A stored key to begin at. */
   startKey?: Buffer
 }
-
-type ScanResponse = ResponseOf<typeof dataCalls.scan>
 
 /**
  * Reads one partition through GET_SCANNER and SCAN (protocol.md §8.4). A scan that the server has forgotten or cut
@@ -47,6 +51,8 @@ export class PartitionScan {
   /** The server's handle, another one after each reply; undefined: no scan is open there. */
   private context: bigint | undefined
   private emptyBatches = 0
+  /** Ends pauses; exchanges under way are waited for, because only their reply tells what is to be cleared. */
+  private readonly ending = new AbortController()
   private finished = false
   private inclusive: boolean
   private lastKey: Buffer
@@ -63,16 +69,27 @@ export class PartitionScan {
     this.inclusive = options.startInclusive ?? true
   }
 
-  /** The rows in order of their keys; no batch is empty. */
-  async *batches(): AsyncGenerator<KeyValue[]> {
+  /** The rows in order of their keys; no batch is empty. Of their order only the ends of batches are checked. */
+  async *batches(): AsyncGenerator<RowBatch> {
+    let ahead: Promise<ScanReply | undefined> | undefined
+    const unlink = this.link()
     try {
-      while (!this.finished) {
-        const response = await this.step(false)
-        if (!response || response.kvs.length === 0) continue
-        this.passOver(response.kvs)
-        yield response.kvs
+      while (ahead || !this.finished) {
+        const reply: ScanReply | undefined = await (ahead ?? this.step(false))
+        ahead = undefined
+        if (!reply || reply.rows.length === 0) continue
+        this.passOver(reply.rows)
+        if (this.options.prefetch && !this.finished) {
+          ahead = this.step(false)
+          ahead.catch(() => {}) // thrown when its turn comes
+        }
+
+        yield reply.rows
       }
     } finally {
+      this.ending.abort(new Error('the scan was given up'))
+      await ahead?.catch(() => {})
+      unlink()
       await this.clear()
     }
   }
@@ -80,17 +97,19 @@ export class PartitionScan {
   /** How many rows there are. */
   async count(): Promise<number> {
     let rows = 0
+    const unlink = this.link()
     try {
       while (!this.finished) {
         const response = await this.step(true)
         // Cut short without a key to go on after: only reading the keys can tell.
         if (response?.error === StorageStatus.incomplete) return await this.countKeys()
         // Lost, it begins anew. 2.4 does not know how to count only, and sends the rows.
-        rows = response ? rows + (response.kvCount ?? response.kvs.length) : 0
+        rows = response ? rows + (response.kvCount ?? response.rows.length) : 0
       }
 
       return rows
     } finally {
+      unlink()
       await this.clear()
     }
   }
@@ -132,11 +151,20 @@ export class PartitionScan {
     throw this.error('scan.no_progress', `no rows after ${this.attempts} attempts: ${why}`, {retrySafe: true})
   }
 
-  private next(contextId: bigint): Promise<ScanResponse> {
-    return this.pool.call(this.primary, dataCalls.scan, {contextId}, this.callOptions())
+  /** Pauses end with the caller too. @returns what undoes it */
+  private link(): () => void {
+    const {signal} = this.options
+    const onAbort = () => this.ending.abort(signal!.reason)
+    if (signal?.aborted) onAbort()
+    else signal?.addEventListener('abort', onAbort, {once: true})
+    return () => signal?.removeEventListener('abort', onAbort)
   }
 
-  private open(onlyCount: boolean): Promise<ScanResponse> {
+  private next(contextId: bigint): Promise<ScanReply> {
+    return this.pool.call(this.primary, packedCalls.scan, {contextId}, this.callOptions())
+  }
+
+  private open(onlyCount: boolean): Promise<ScanReply> {
     const request = {
       batchSize: this.batchSize,
       fullScan: true,
@@ -153,18 +181,20 @@ export class PartitionScan {
       stopKey: STOP_KEY,
       validatePartitionHash: true,
     }
-    return this.pool.call(this.primary, dataCalls.getScanner, request, this.callOptions())
+    return this.pool.call(this.primary, packedCalls.getScanner, request, this.callOptions())
   }
 
   /** Keys must grow: that is what lets a scan go on after the last one, and what makes it end. */
-  private passOver(kvs: KeyValue[]): void {
-    for (const {key} of kvs) {
-      const order = Buffer.compare(key, this.lastKey)
-      if (order < 0 || (order === 0 && !this.inclusive)) throw this.error('scan.out_of_order', 'keys out of order')
-      this.lastKey = key
-      this.inclusive = false
+  private passOver(rows: RowBatch): void {
+    const [first, last] = [rows.key(0), rows.key(rows.length - 1)]
+    const order = Buffer.compare(first, this.lastKey)
+    const forward = order > 0 || (order === 0 && this.inclusive)
+    if (!forward || Buffer.compare(first, last) > (rows.length > 1 ? -1 : 0)) {
+      throw this.error('scan.out_of_order', 'keys out of order')
     }
 
+    this.lastKey = last
+    this.inclusive = false
     this.attempts = 0
   }
 
@@ -172,10 +202,10 @@ export class PartitionScan {
    * One exchange with the server, of either kind.
    * @returns undefined when the scan was lost and has to be opened again
    */
-  private async step(onlyCount: boolean): Promise<ScanResponse | undefined> {
+  private async step(onlyCount: boolean): Promise<ScanReply | undefined> {
     const {context} = this
     this.context = undefined
-    let response: ScanResponse
+    let response: ScanReply
     try {
       response = await this.throttled(() => (context === undefined ? this.open(onlyCount) : this.next(context)))
     } catch (error) {
@@ -185,8 +215,9 @@ export class PartitionScan {
       return undefined
     }
 
-    const {contextId, error, kvCount, kvs} = response
-    const empty = kvs.length === 0 && !kvCount
+    const {contextId, error, kvCount, rows} = response
+    this.options.pace?.spend(kvCount ?? rows.length, rows.byteLength)
+    const empty = rows.length === 0 && !kvCount
     if (error === StorageStatus.notFound) {
       this.failedAttempt('the server has forgotten the scan')
       return undefined
@@ -216,8 +247,9 @@ export class PartitionScan {
   }
 
   /** Waits longer and longer while the server throttles reads. */
-  private async throttled(send: () => Promise<ScanResponse>): Promise<ScanResponse> {
+  private async throttled(send: () => Promise<ScanReply>): Promise<ScanReply> {
     const {clock, random = () => 0.5} = this.env
+    await this.pausing((signal) => this.options.pace?.ready(signal))
     const endMs = clock.nowMs() + (this.options.busyMs ?? 60_000)
     for (let pauseMs = BUSY_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, BUSY_PAUSE_MAX_MS)) {
       try {
@@ -226,11 +258,15 @@ export class PartitionScan {
         if (rpcErrorName(error) !== 'ERR_BUSY' || clock.nowMs() >= endMs) throw error
       }
 
-      try {
-        await sleep(clock, pauseMs * (0.5 + random()), this.options.signal)
-      } catch (error) {
-        throw abortedError({address: this.primary, call: 'a scan'}, error)
-      }
+      await this.pausing((signal) => sleep(clock, pauseMs * (0.5 + random()), signal))
+    }
+  }
+
+  private async pausing(pause: (signal: AbortSignal) => Promise<void> | undefined): Promise<void> {
+    try {
+      await pause(this.ending.signal)
+    } catch (error) {
+      throw abortedError({address: this.primary, call: 'a scan'}, error)
     }
   }
 }

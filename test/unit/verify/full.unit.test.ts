@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import {type Row, verdictOf} from '../../../src/lib/migration/verify/index.js'
 import {keyText} from '../../../src/lib/migration/verify/key-text.js'
 import {encodeKey} from '../../../src/lib/pegasus/key-hash.js'
+import {RowBatch} from '../../../src/lib/pegasus/row-batch.js'
 import {VirtualClock} from '../../sandbox/virtual-clock.js'
 import {MemoryRows, nowSeconds, row} from './support/memory-rows.js'
 import {addsUp, listed, verifyOn} from './support/run.js'
@@ -177,7 +178,7 @@ describe('full comparison of tables at rest', () => {
     const clock = new VirtualClock()
     const [source, target] = [new MemoryRows({clock}), new MemoryRows({clock})]
     source.scan = async function* () {
-      yield [row('b', '', '1'), row('a', '', '2')]
+      yield RowBatch.of([row('b', '', '1'), row('a', '', '2')])
     }
 
     await assert.rejects(verifyOn(clock, {partitionCount: 1, source, target}), {code: 'verify.unordered'})

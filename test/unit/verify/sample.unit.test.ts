@@ -55,7 +55,7 @@ describe('sample comparison', () => {
     await samplePartition(1500, seededRandom(5), async ({from, to}, most, onKey) => {
       const seen: number[] = []
       for await (const batch of source.scan(0, {from, to})) {
-        for (const {key} of batch.slice(0, most - seen.length)) {
+        for (const {key} of batch.rows().slice(0, most - seen.length)) {
           onKey(key)
           seen.push(Number(key.subarray(7, 13)))
         }

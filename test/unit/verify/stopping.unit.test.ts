@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import {MigratorError} from '../../../src/lib/errors.js'
 import {verdictOf, type VerifyProgress, verifyTable} from '../../../src/lib/migration/verify/index.js'
+import {RowBatch} from '../../../src/lib/pegasus/row-batch.js'
 import {VirtualClock} from '../../sandbox/virtual-clock.js'
 import {MemoryRows, row} from './support/memory-rows.js'
 import {addsUp, allShipped, verifyOn} from './support/run.js'
@@ -124,7 +125,7 @@ describe('ending a comparison', () => {
     const clock = new VirtualClock()
     const sides = tables(clock, 60_000, 4)
     sides.target.scan = async function* () {
-      yield []
+      yield RowBatch.of([])
     }
 
     sides.target.get = async () => undefined
@@ -155,6 +156,7 @@ describe('ending a comparison', () => {
       partitionCount: 4,
       partitionsDone: 4,
       rowsCompared: 4000,
+      rowsDone: 4000,
       suspects: 0,
     })
     assert.ok(emitted.filter(({partitionsDone, suspects}) => partitionsDone === 4 && suspects === 1).length > 10)

@@ -3,15 +3,17 @@ import {sleep} from '../../clock.js'
 import {isMigratorError, MigratorError} from '../../errors.js'
 import type {PegasusClient} from '../../pegasus/client.js'
 import type {Cluster, TableConfiguration} from '../../pegasus/cluster.js'
+import type {Pace} from '../../pegasus/pace.js'
+import type {RowBatch} from '../../pegasus/row-batch.js'
 import {TableReader} from '../../pegasus/rows.js'
-import type {KeyValue} from '../../rpc/structs/rrdb.js'
 import {mayPass} from '../wait.js'
 import type {KeyRange, Row, RowSource} from './types.js'
 
 /** A meta leader's death stops all reads of a cluster for up to 47 s (measured.md §10). */
 const patienceMs = 90_000
 const retryIntervalMs = 1000
-const mostRowsPerBatch = 500
+/** The servers' own limit (protocol.md §8.4). */
+const mostRowsPerBatch = 1000
 /** A table's rows may have 1 MiB each, and a server puts a whole batch together: the first one is a try. */
 const firstBatchRows = 20
 /** Both sides of several partitions are held at once. */
@@ -23,6 +25,8 @@ export interface ClusterRowsOptions {
   configuration: TableConfiguration
   /** Whose rows these are, for messages. */
   name: 'source' | 'target'
+  /** Holds reading back; default: as fast as the servers answer. */
+  pace?: Pace
   signal: AbortSignal
   table: string
 }
@@ -51,50 +55,56 @@ export class ClusterRows implements RowSource {
 
   async count(partition: number): Promise<number> {
     const {signal} = this
+    const {pace} = this.options
     return this.bearing(partition, (primary) =>
       // 2.4 cannot count and sends what it has: keys at least without values.
-      this.reader.countPartition(this.pid(partition), primary, {noValue: true, signal, timeoutMs: 30_000}),
+      this.reader.countPartition(this.pid(partition), primary, {noValue: true, pace, signal, timeoutMs: 30_000}),
     )
   }
 
   async get(partition: number, key: Buffer): Promise<Row | undefined> {
     const {signal} = this
+    const {pace} = this.options
     return this.bearing(partition, async (primary) => {
       // A scan that begins there, because GET does not tell when the row expires.
-      const rows = this.reader.scanPartition(this.pid(partition), primary, {batchSize: 1, signal, startKey: key})
+      const place = {batchSize: 1, pace, signal, startKey: key}
+      const batches = this.reader.scanBatches(this.pid(partition), primary, place)
       try {
-        const {done, value} = await rows.next()
-        const first = done ? undefined : value[0]
-        return first?.key.equals(key) ? rowOf(first) : undefined
+        const {done, value} = await batches.next()
+        if (done || !value.key(0).equals(key)) return undefined
+        return {expireTsSeconds: value.expireTsSeconds(0), key, value: value.row(0).value}
       } finally {
-        await rows.return(undefined)
+        await batches.return(undefined)
       }
     })
   }
 
-  async *scan(partition: number, {from, rowsWanted = mostRowsPerBatch, to}: KeyRange = {}): AsyncGenerator<Row[]> {
+  async *scan(partition: number, {from, rowsWanted, to}: KeyRange = {}): AsyncGenerator<RowBatch> {
     const {signal} = this
-    const wanted = Math.min(rowsWanted, mostRowsPerBatch)
-    const place = {batchSize: Math.min(wanted, firstBatchRows), signal, startInclusive: true, startKey: from}
+    const {pace} = this.options
+    const wanted = Math.min(rowsWanted ?? mostRowsPerBatch, mostRowsPerBatch, pace?.mostRowsAtOnce ?? mostRowsPerBatch)
+    const batchSize = Math.min(wanted, firstBatchRows)
+    const place = {batchSize, pace, prefetch: false, signal, startInclusive: true, startKey: from}
     if (from?.length === 0) place.startKey = undefined
     const trouble: Trouble = {}
     let trying = true
     for (let ended = false; !ended;) {
       try {
         ended = true
-        for await (const batch of this.reader.scanPartition(this.pid(partition), this.primary(partition), place)) {
+        for await (const batch of this.reader.scanBatches(this.pid(partition), this.primary(partition), place)) {
           trouble.sinceMs = undefined
-          const rows = batch.map((row) => rowOf(row))
-          const end = to ? rows.findIndex(({key}) => Buffer.compare(key, to) >= 0) : -1
-          yield end === -1 ? rows : rows.slice(0, end)
-          if (end !== -1) return
-          place.startKey = rows.at(-1)!.key
+          const count = to ? rowsBelow(batch, to) : batch.length
+          yield count === batch.length ? batch : batch.head(count)
+          if (count < batch.length) return
+          place.startKey = batch.key(count - 1)
           place.startInclusive = false
-          const fitting = fittingRows(rows, wanted)
+          const fitting = fittingRows(batch, wanted)
           // A scanner keeps its size, so another one goes on; upwards only once, because it sees a later state.
           if (trying ? fitting === place.batchSize : fitting * 2 > place.batchSize) continue
           trying = false
           place.batchSize = fitting
+          // Whoever wants a few rows only would mostly throw the next ones away.
+          place.prefetch = rowsWanted === undefined
           ended = false
           break
         }
@@ -177,14 +187,14 @@ export class ClusterRows implements RowSource {
   }
 }
 
-function rowOf({expireTsSeconds, key, value}: KeyValue): Row {
-  // Unsigned on the server.
-  return {expireTsSeconds: (expireTsSeconds ?? 0) >>> 0, key, value}
+/** How many rows have keys below this one. */
+function rowsBelow(batch: RowBatch, to: Buffer): number {
+  let count = batch.length
+  while (count > 0 && Buffer.compare(batch.key(count - 1), to) >= 0) count--
+  return count
 }
 
 /** How many rows like these make a batch. */
-function fittingRows(rows: Row[], most: number): number {
-  let bytes = 0
-  for (const {key, value} of rows) bytes += key.length + value.length
-  return Math.max(1, Math.min(most, Math.floor((rows.length * bytesPerBatch) / bytes)))
+function fittingRows(batch: RowBatch, most: number): number {
+  return Math.max(1, Math.min(most, Math.floor((batch.length * bytesPerBatch) / batch.byteLength)))
 }

@@ -1,4 +1,5 @@
-import type {Judge} from './judge.js'
+import {RowBatch} from '../../pegasus/row-batch.js'
+import type {Judge, Judgement} from './judge.js'
 import {mergeRows, RowCursor} from './merge.js'
 import type {SuspectPool} from './suspects.js'
 import type {Tally} from './tally.js'
@@ -30,7 +31,7 @@ export interface Compared {
   stopped: boolean
 }
 
-const rowsBetweenProgress = 256
+const rowsBetweenProgress = 1024
 
 export function rowId(partition: number, key: Buffer): string {
   return `${partition} ${key.toString('latin1')}`
@@ -42,35 +43,62 @@ export async function compareRange(
   partition: number,
   range: KeyRange,
   maxRows = Infinity,
-  onKey: (key: Buffer) => void = () => {},
+  onKey?: (key: Buffer) => void,
 ): Promise<Compared> {
   const source = new RowCursor(c.source.scan(partition, range), 'source', c.signal)
   const target = new RowCursor(c.target.scan(partition, range), 'target', c.signal)
-  const compared: Compared = {lastKey: undefined, rows: 0, rowsOnSource: 0, rowsOnTarget: 0, stopped: false}
+  let lastKey: Buffer | undefined
+  let [rows, progressAt, stopped] = [0, 0, false]
+  const isApart = (key: Buffer) => c.apart.has(rowId(partition, key))
   try {
-    await mergeRows(source, target, (sourceRow, targetRow) => {
-      if (compared.rows >= maxRows) return 'stop'
-      if (compared.rows % rowsBetweenProgress === 0) {
-        c.onProgress()
-        compared.stopped = c.stopping()
-        if (compared.stopped) return 'stop'
-      }
+    await mergeRows(source, target, {
+      row(sourceRow, targetRow) {
+        const seen = (sourceRow ?? targetRow)!
+        lastKey = seen.batch!.key(seen.index)
+        rows++
+        onKey?.(lastKey)
+        if (c.apart.size > 0 && isApart(lastKey)) return
+        c.tally.compared(partition, 1)
+        const judgement = judgeAt(c.judge, sourceRow, targetRow)
+        if (judgement === 'equal') c.tally.equal(partition, 1)
+        else if (judgement === 'expiring') c.tally.expiring(partition)
+        else return c.pool.add(partition, lastKey)
+      },
+      same(batch, index, count) {
+        lastKey = batch.key(index + count - 1)
+        rows += count
+        if (onKey) for (let n = 0; n < count; n++) onKey(batch.key(index + n))
+        let left = count
+        if (c.apart.size > 0) for (let n = 0; n < count; n++) if (isApart(batch.key(index + n))) left--
+        c.tally.compared(partition, left)
+        c.tally.equal(partition, left)
+      },
+      wants() {
+        if (rows >= maxRows) return 0
+        if (rows >= progressAt) {
+          progressAt = rows + rowsBetweenProgress
+          c.onProgress()
+          stopped = c.stopping()
+        }
 
-      compared.lastKey = (sourceRow ?? targetRow)!.key
-      compared.rows++
-      onKey(compared.lastKey)
-      if (sourceRow) compared.rowsOnSource++
-      if (targetRow) compared.rowsOnTarget++
-      if (c.apart.size > 0 && c.apart.has(rowId(partition, compared.lastKey))) return
-      c.tally.rowsCompared++
-      const judgement = c.judge(sourceRow, targetRow)
-      if (judgement === 'equal') c.tally.equal()
-      else if (judgement === 'expiring') c.tally.expiring()
-      else return c.pool.add(partition, compared.lastKey)
+        return stopped ? 0 : maxRows - rows
+      },
     })
   } finally {
     await Promise.all([source.close(), target.close()])
   }
 
-  return compared
+  return {lastKey, rows, rowsOnSource: source.rowsSeen, rowsOnTarget: target.rowsSeen, stopped}
+}
+
+function judgeAt(judge: Judge, source: RowCursor | undefined, target: RowCursor | undefined): Judgement {
+  const [a, b] = [source?.batch, target?.batch]
+  if (a && b) {
+    const [i, j] = [source!.index, target!.index]
+    return judge.both(RowBatch.haveEqualValues(a, i, b, j), a.expireTsSeconds(i), b.expireTsSeconds(j))
+  }
+
+  return a
+    ? judge.only('source', a.expireTsSeconds(source!.index))
+    : judge.only('target', b!.expireTsSeconds(target!.index))
 }

@@ -8,7 +8,7 @@ export interface CountOptions {
   clock: Clock
   onCounted(partition: number, source: number, target: number): void
   parallel: number
-  partitionCount: number
+  partitions: readonly number[]
   rereadLimitMs: number
   signal: AbortSignal
   source: RowSource
@@ -22,7 +22,7 @@ export interface CountOptions {
  * @returns the partitions whose counts never agreed
  */
 export async function countPartitions(o: CountOptions): Promise<number[]> {
-  let partitions = Array.from({length: o.partitionCount}, (_, index) => index)
+  let partitions = o.partitions
   for (let round = 0; round <= recounts && partitions.length > 0; round++) {
     if (round > 0) await sleep(o.clock, Math.max(1000, o.rereadLimitMs / recounts), o.signal)
     const differing: number[] = []
@@ -36,5 +36,5 @@ export async function countPartitions(o: CountOptions): Promise<number[]> {
     partitions = differing.sort((a, b) => a - b)
   }
 
-  return partitions
+  return [...partitions]
 }

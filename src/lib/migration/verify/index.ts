@@ -24,21 +24,39 @@ const rereadsPerPartition = 4
  * @throws the signal's reason; what the row sources or `progress` throw; MigratorError verify.unordered
  */
 export async function verifyTable(options: VerifyOptions): Promise<VerifyReport> {
-  const tally = new Tally()
-  if (options.mode === 'none') return tally.report('none')
-  options.signal.throwIfAborted()
-  const abort = new AbortController()
-  // As many waits as rows are read at once.
-  setMaxListeners(0, abort.signal)
-  const onAbort = () => abort.abort(options.signal.reason)
-  options.signal.addEventListener('abort', onAbort, {once: true})
-  try {
-    await compareTable(options, tally, abort)
-  } finally {
-    options.signal.removeEventListener('abort', onAbort)
+  const comparison = new TableComparison(options)
+  await comparison.run()
+  return comparison.report()
+}
+
+/** The same for whoever wants to know what was found also when it was ended. For one use. */
+export class TableComparison {
+  private readonly tally: Tally
+
+  constructor(private readonly options: VerifyOptions) {
+    this.tally = new Tally(options)
   }
 
-  return tally.report(options.mode)
+  report(): VerifyReport {
+    return this.tally.report(this.options.mode)
+  }
+
+  /** @throws as `verifyTable` */
+  async run(): Promise<void> {
+    const {options, tally} = this
+    if (options.mode === 'none') return
+    options.signal.throwIfAborted()
+    const abort = new AbortController()
+    // As many waits as rows are read at once.
+    setMaxListeners(0, abort.signal)
+    const onAbort = () => abort.abort(options.signal.reason)
+    options.signal.addEventListener('abort', onAbort, {once: true})
+    try {
+      await compareTable(options, tally, abort)
+    } finally {
+      options.signal.removeEventListener('abort', onAbort)
+    }
+  }
 }
 
 async function compareTable(options: VerifyOptions, tally: Tally, abort: AbortController): Promise<void> {
@@ -88,7 +106,7 @@ async function compareTable(options: VerifyOptions, tally: Tally, abort: AbortCo
 
 async function addRecent(rows: {key: Buffer; partition: number}[], {pool, tally}: Comparison): Promise<void> {
   for (const {key, partition} of rows) {
-    tally.rowsCompared++
+    tally.compared(partition, 1)
     await pool.add(partition, key)
   }
 }
@@ -96,43 +114,48 @@ async function addRecent(rows: {key: Buffer; partition: number}[], {pool, tally}
 async function comparePartitions(options: VerifyOptions, c: Comparison): Promise<void> {
   const {mode, parallel, partitionCount, random} = options
   const {tally} = c
-  const partitions = mode === 'count' ? await unequalCounts(options, c) : Array.from({length: partitionCount}).keys()
+  const partitions = mode === 'count' ? await unequalCounts(options, c) : partitionsOf(options)
   await eachInParallel(
     partitions,
     parallel,
     async (partition) => {
       if (c.stopping()) return
-      const stopped =
-        mode === 'sample'
-          ? await samplePartition(Math.ceil(options.sampleRows / partitionCount), random, (range, maxRows) =>
-              compareRange(c, partition, range, maxRows),
-            )
-          : await compareWhole(mode, c, partition)
-      if (!stopped) tally.partitionsDone++
+      if (mode === 'sample') {
+        const rows = Math.ceil(options.sampleRows / partitionCount)
+        const stopped = await samplePartition(rows, random, (range, maxRows, onKey) =>
+          compareRange(c, partition, range, maxRows, onKey),
+        )
+        if (!stopped) tally.done(partition, {onSource: 0, onTarget: 0})
+      } else await compareWhole(mode, c, partition)
       c.onProgress()
     },
     c.onError,
   )
 }
 
-async function compareWhole(mode: VerifyMode, c: Comparison, partition: number): Promise<boolean> {
-  const compared = await compareRange(c, partition, {})
+function partitionsOf({partitionCount, partitions}: VerifyOptions): number[] {
+  return [...(partitions ?? Array.from({length: partitionCount}).keys())]
+}
+
+async function compareWhole(mode: VerifyMode, {tally, ...c}: Comparison, partition: number): Promise<void> {
+  const {rowsOnSource, rowsOnTarget, stopped} = await compareRange({...c, tally}, partition, {})
   if (mode === 'full') {
-    c.tally.countsSource[partition] = compared.rowsOnSource
-    c.tally.countsTarget[partition] = compared.rowsOnTarget
+    tally.countsSource[partition] = rowsOnSource
+    tally.countsTarget[partition] = rowsOnTarget
   }
 
-  return compared.stopped
+  if (!stopped) tally.done(partition, {onSource: rowsOnSource, onTarget: rowsOnTarget})
 }
 
 /** Counts, and leaves the partitions whose counts do not agree to be compared row by row. */
 function unequalCounts(options: VerifyOptions, {onProgress, signal, stopping, tally}: Comparison): Promise<number[]> {
   return countPartitions({
     ...options,
+    partitions: partitionsOf(options),
     onCounted(partition, source, target) {
       tally.countsSource[partition] = source
       tally.countsTarget[partition] = target
-      if (source === target) tally.partitionsDone++
+      if (source === target) tally.done(partition, {onSource: source, onTarget: target})
       onProgress()
     },
     signal,
@@ -155,9 +178,17 @@ function progressReporter(options: VerifyOptions, tally: Tally, suspects: () => 
   const {clock, emit, mode, partitionCount} = options
   let nextMs = -Infinity
   return () => {
-    const {differenceCount, partitionsDone, rowsCompared} = tally
+    const {differenceCount, partitionsDone, rowsCompared, rowsDone} = tally
     if (clock.nowMs() < nextMs && partitionsDone < partitionCount) return
     nextMs = clock.nowMs() + progressIntervalMs
-    emit({differences: differenceCount, mode, partitionCount, partitionsDone, rowsCompared, suspects: suspects()})
+    emit({
+      differences: differenceCount,
+      mode,
+      partitionCount,
+      partitionsDone,
+      rowsCompared,
+      rowsDone,
+      suspects: suspects(),
+    })
   }
 }

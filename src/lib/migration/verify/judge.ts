@@ -9,27 +9,39 @@ const expiryMarginSeconds = 60
 
 export type Judgement = 'equal' | 'expiring' | DifferenceKind
 
-/** Compares what two sides hold under one key; at least one of them, or neither when the key is gone by now. */
-export type Judge = (source: Row | undefined, target: Row | undefined) => Judgement
+/** Compares what two sides hold under one key. Expiries as in `Row`. */
+export interface Judge {
+  /** Both have it. */
+  both(haveEqualValues: boolean, sourceExpiry: number, targetExpiry: number): Judgement
+  /** Only one has it. */
+  only(side: 'source' | 'target', expiry: number): Judgement
+}
 
 /** @param toleranceSeconds by how much expiries may differ; above 0 a row may also have one on one side only */
 export function judgeWith(clock: Clock, toleranceSeconds: number): Judge {
   const marginSeconds = Math.max(expiryMarginSeconds, toleranceSeconds)
-  const expiresSoon = (row: Row) =>
-    row.expireTsSeconds !== 0 && row.expireTsSeconds <= clock.wallMs() / 1000 - pegasusEpochSeconds + marginSeconds
+  const expiresSoon = (expiry: number) =>
+    expiry !== 0 && expiry <= clock.wallMs() / 1000 - pegasusEpochSeconds + marginSeconds
 
   const sameExpiry = (a: number, b: number) =>
     a === b || (toleranceSeconds > 0 && (a === 0 || b === 0 || Math.abs(a - b) <= toleranceSeconds))
 
-  return (source, target) => {
-    if (source && target) {
-      if (!source.value.equals(target.value)) return 'value'
-      return sameExpiry(source.expireTsSeconds, target.expireTsSeconds) ? 'equal' : 'expiry'
-    }
-
-    const onlyRow = source ?? target
-    if (!onlyRow) return 'equal'
-    if (expiresSoon(onlyRow)) return 'expiring'
-    return source ? 'missing-on-target' : 'missing-on-source'
+  return {
+    both(haveEqualValues, sourceExpiry, targetExpiry) {
+      if (!haveEqualValues) return 'value'
+      return sameExpiry(sourceExpiry, targetExpiry) ? 'equal' : 'expiry'
+    },
+    only(side, expiry) {
+      if (expiresSoon(expiry)) return 'expiring'
+      return side === 'source' ? 'missing-on-target' : 'missing-on-source'
+    },
   }
+}
+
+/** The same of two rows, or of none when the key is gone by now. */
+export function judgeRows(judge: Judge, source: Row | undefined, target: Row | undefined): Judgement {
+  if (source && target)
+    return judge.both(source.value.equals(target.value), source.expireTsSeconds, target.expireTsSeconds)
+  if (source) return judge.only('source', source.expireTsSeconds)
+  return target ? judge.only('target', target.expireTsSeconds) : 'equal'
 }

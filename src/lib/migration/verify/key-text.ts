@@ -21,8 +21,10 @@ export function keyText(key: Buffer): string {
 }
 
 /** What may be told of a row's value. */
-export function digest(row: Row): RowDigest {
-  return {bytes: row.value.length, expireTsSeconds: row.expireTsSeconds, hash: hash(row.value).slice(0, 16)}
+export function digest(row: Row, showValue = false): RowDigest {
+  const {expireTsSeconds, value} = row
+  const shown = showValue ? {value: escape(value)} : {}
+  return {bytes: value.length, expireTsSeconds, hash: hash(value).slice(0, 16), ...shown}
 }
 
 /** Stands for what a side held under a key, at a few bytes: equal texts, equal rows. */

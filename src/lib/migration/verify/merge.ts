@@ -1,39 +1,44 @@
 import {MigratorError} from '../../errors.js'
+import {RowBatch} from '../../pegasus/row-batch.js'
 import {keyText} from './key-text.js'
-import type {Row} from './types.js'
 import {untilAborted} from './waiting.js'
 
-/**
- * Steps through one side's scan row by row, holding one batch. The only place that looks inside a batch: a decoder
- * without an object per row would replace this class and `visit`'s arguments.
- */
+/** Steps through one side's scan, holding one batch. Nothing is taken out of a batch but what is looked at. */
 export class RowCursor {
-  /** The row at the cursor; undefined behind the last one. Valid after `load`. */
-  row: Row | undefined
+  /** Valid after `load`; undefined behind the last row. */
+  batch: RowBatch | undefined
+  /** The row at the cursor, in `batch`. */
+  index = 0
   rowsSeen = 0
-  private batch: Row[] = []
   private ended = false
-  private index = 0
-  private readonly iterator: AsyncIterator<Row[]>
-  private lastKey: Buffer | undefined
+  private readonly iterator: AsyncIterator<RowBatch>
 
   constructor(
-    batches: AsyncIterable<Row[]>,
+    batches: AsyncIterable<RowBatch>,
     private readonly name: string,
     private readonly signal: AbortSignal,
   ) {
     this.iterator = batches[Symbol.asyncIterator]()
   }
 
-  /** Steps to the next row. @returns undefined when it was at hand, else a promise */
-  advance(): Promise<void> | undefined {
-    this.index++
-    if (this.index < this.batch.length) {
-      this.take()
-      return undefined
-    }
+  /** Rows of the batch from the cursor on; 0 behind the last row of all. */
+  get left(): number {
+    return this.batch ? this.batch.length - this.index : 0
+  }
 
-    return this.load()
+  /**
+   * Steps over rows of the batch. @returns undefined when the next row is at hand, else a promise
+   * @param known how many of them are known to be in order
+   * @throws MigratorError verify.unordered when their keys do not grow, up to and with the next one at hand
+   */
+  advance(count: number, known = 1): Promise<void> | undefined {
+    const {batch, index} = this
+    const next = index + count
+    const isAtHand = next < batch!.length
+    if (!batch!.ascends(index + known - 1, isAtHand ? next + 1 : next)) throw this.unordered()
+    this.rowsSeen += count
+    this.index = next
+    return isAtHand ? undefined : this.load()
   }
 
   /** Closes the scan; after an abort without waiting for it, because a server may never answer. */
@@ -48,47 +53,87 @@ export class RowCursor {
 
   /** Fetches until there is a row or the end; batches may be empty (expired rows are left out by the server). */
   async load(): Promise<void> {
-    this.row = undefined
+    const last = this.batch
+    this.batch = undefined
     this.index = 0
-    this.batch = []
-    while (this.batch.length === 0 && !this.ended) {
+    while (!this.batch && !this.ended) {
       const next = await untilAborted(this.iterator.next(), this.signal)
       if (next.done) this.ended = true
-      else this.batch = next.value
+      else if (next.value.length > 0) this.batch = next.value
     }
 
-    if (this.batch.length > 0) this.take()
+    if (last && this.batch && RowBatch.compareKeys(last, last.length - 1, this.batch, 0) >= 0)
+      throw this.unordered(last)
   }
 
-  private take(): void {
-    const row = this.batch[this.index]!
-    if (this.lastKey && Buffer.compare(this.lastKey, row.key) >= 0) {
-      throw new MigratorError(
-        'verify.unordered',
-        `the ${this.name}'s scan gave key ${keyText(row.key)} after ${keyText(this.lastKey)}: rows cannot be compared`,
-      )
-    }
+  private unordered(before?: RowBatch): MigratorError {
+    const [index, batch] = [this.index, this.batch!]
+    const keys = before ? [before.key(before.length - 1), batch.key(0)] : this.firstUnordered(batch, index)
+    return new MigratorError(
+      'verify.unordered',
+      `the ${this.name}'s scan gave key ${keyText(keys[1]!)} after ${keyText(keys[0]!)}: rows cannot be compared`,
+    )
+  }
 
-    this.lastKey = row.key
-    this.row = row
-    this.rowsSeen++
+  private firstUnordered(batch: RowBatch, index: number): Buffer[] {
+    while (batch.ascends(index, index + 2)) index++
+    return [batch.key(index), batch.key(index + 1)]
   }
 }
 
-/** Sees every key of either side once, in order. `'stop'` ends the merge; a promise is waited for. */
-export type Visit = (source: Row | undefined, target: Row | undefined) => Promise<void> | 'stop' | void
+/** Sees every key of either side once, in order. */
+export interface Visitor {
+  /** So many rows, from there on, are the same on both sides, byte by byte. */
+  same(batch: RowBatch, index: number, count: number): void
+  /** One key that only one side has, or whose rows are not the same bytes; absent: no row there. A promise is waited for. */
+  row(source: RowCursor | undefined, target: RowCursor | undefined): Promise<void> | void
+  /** How many rows it will take at most before it is asked again; 0 ends the merge. */
+  wants(): number
+}
+
+/** Rows compared in one piece are doubled while they are the same, and divided by this when they are not. */
+const shrinking = 8
+const mostAtOnce = 1024
 
 /** Merges two scans of the same range. The cursors stay open: whoever opened them closes them. */
-export async function mergeRows(source: RowCursor, target: RowCursor, visit: Visit): Promise<void> {
+export async function mergeRows(source: RowCursor, target: RowCursor, visitor: Visitor): Promise<void> {
   await Promise.all([source.load(), target.load()])
-  while (source.row || target.row) {
-    const order = source.row && target.row ? Buffer.compare(source.row.key, target.row.key) : source.row ? -1 : 1
-    const visited = visit(order <= 0 ? source.row : undefined, order >= 0 ? target.row : undefined)
-    if (visited === 'stop') return
-    // Waiting only where there is something to wait for keeps a batch free of turns of the event loop.
+  let atOnce = mostAtOnce
+  while (source.batch || target.batch) {
+    const wanted = visitor.wants()
+    if (wanted <= 0) return
+    let count = Math.min(atOnce, wanted, source.left, target.left)
+    while (count > 1 && !isSame(source, target, count)) {
+      atOnce = Math.max(1, Math.floor(count / shrinking))
+      count = atOnce
+    }
+
+    if (count > 1 || (count === 1 && isSame(source, target, 1))) {
+      visitor.same(source.batch!, source.index, count)
+      if (count === atOnce) atOnce = Math.min(2 * atOnce, mostAtOnce)
+      const sourceStep = source.advance(count)
+      // The same bytes: what holds for the source's keys holds for these.
+      const targetStep = target.advance(count, count)
+      // Waiting only where there is something to wait for keeps a batch free of turns of the event loop.
+      if (sourceStep || targetStep) await Promise.all([sourceStep, targetStep])
+      continue
+    }
+
+    const order = orderOf(source, target)
+    const [sourceHas, targetHas] = [order <= 0, order >= 0]
+    const visited = visitor.row(sourceHas ? source : undefined, targetHas ? target : undefined)
     if (visited) await visited
-    const sourceStep = order <= 0 ? source.advance() : undefined
-    const targetStep = order >= 0 ? target.advance() : undefined
+    const sourceStep = sourceHas ? source.advance(1) : undefined
+    const targetStep = targetHas ? target.advance(1) : undefined
     if (sourceStep || targetStep) await Promise.all([sourceStep, targetStep])
   }
+}
+
+function isSame(source: RowCursor, target: RowCursor, count: number): boolean {
+  return RowBatch.areSame(source.batch!, source.index, target.batch!, target.index, count)
+}
+
+function orderOf(source: RowCursor, target: RowCursor): number {
+  if (!source.batch) return 1
+  return target.batch ? RowBatch.compareKeys(source.batch, source.index, target.batch, target.index) : -1
 }

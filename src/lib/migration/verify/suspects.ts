@@ -1,6 +1,6 @@
 import {type Clock, sleep} from '../../clock.js'
 import {mayPass} from '../wait.js'
-import type {Judge} from './judge.js'
+import {type Judge, judgeRows} from './judge.js'
 import {observe, type Observed} from './settling.js'
 import type {Tally} from './tally.js'
 import type {PartitionProgress, ReadProgress, RowSource} from './types.js'
@@ -135,9 +135,9 @@ export class SuspectPool {
     // In this order: a source row that is the same as before was the same all the while the target was read.
     const targetRow = await untilAborted(target.get(partition, key), signal)
     const sourceRow = await untilAborted(source.get(partition, key), signal)
-    const judgement = judge(sourceRow, targetRow)
-    if (judgement === 'equal') tally.equal()
-    else if (judgement === 'expiring') tally.expiring()
+    const judgement = judgeRows(judge, sourceRow, targetRow)
+    if (judgement === 'equal') tally.equal(partition, 1)
+    else if (judgement === 'expiring') tally.expiring(partition)
     else if (observe(suspect, sourceRow, targetRow, progress)) {
       tally.difference(judgement, partition, key, {source: sourceRow, target: targetRow})
     } else return false

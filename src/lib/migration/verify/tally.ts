@@ -1,74 +1,137 @@
 import type {VerifyMode} from '../request.js'
 import {digest, keyText} from './key-text.js'
-import type {DifferenceKind, Row, UnresolvedRow, VerifyReport} from './types.js'
+import type {DifferenceKind, Row, RowCounts, SettledPartition, UnresolvedRow, VerifyReport} from './types.js'
 
 const listedAtMost = 100
 
-/** Adds up what is found. Every row that was `seen` gets exactly one verdict in the end. */
+interface PartitionCounts extends RowCounts {
+  /** Seen by the scans; absent until all was gone through. */
+  seen?: {onSource: number; onTarget: number}
+}
+
+export interface TallyOptions {
+  onSettled?(partition: SettledPartition): void
+  showValues?: boolean
+}
+
+/** Adds up what is found. Every row that was `compared` gets exactly one verdict in the end. */
 export class Tally {
   readonly countsSource: number[] = []
   readonly countsTarget: number[] = []
+  /** Confirmed ones. */
+  differenceCount = 0
   partitionsDone = 0
   rowsCompared = 0
+  /** Rows of partitions that are done. */
+  rowsDone = 0
   stopped: VerifyReport['stopped']
-  private readonly counts = {
-    different: 0,
-    equal: 0,
-    expiring: 0,
-    hot: 0,
-    missingOnSource: 0,
-    missingOnTarget: 0,
-    unresolved: 0,
-  }
+  private readonly byPartition = new Map<number, PartitionCounts>()
   private readonly differences: VerifyReport['differences'] = []
   private readonly unresolvedRows: UnresolvedRow[] = []
 
-  /** Confirmed ones. */
-  get differenceCount(): number {
-    return this.counts.different + this.counts.missingOnSource + this.counts.missingOnTarget
+  constructor(private readonly options: TallyOptions = {}) {}
+
+  compared(partition: number, rows: number): void {
+    this.of(partition).rowsCompared += rows
+    this.rowsCompared += rows
   }
 
   difference(kind: DifferenceKind, partition: number, key: Buffer, rows: {source?: Row; target?: Row}): void {
-    if (kind === 'missing-on-source') this.counts.missingOnSource++
-    else if (kind === 'missing-on-target') this.counts.missingOnTarget++
-    else this.counts.different++
-    if (this.differences.length >= listedAtMost) return
-    this.differences.push({
-      key: keyText(key),
-      kind,
-      partition,
-      ...(rows.source && {source: digest(rows.source)}),
-      ...(rows.target && {target: digest(rows.target)}),
-    })
+    const counts = this.of(partition)
+    if (kind === 'missing-on-source') counts.missingOnSource++
+    else if (kind === 'missing-on-target') counts.missingOnTarget++
+    else counts.different++
+    this.differenceCount++
+    if (this.differences.length < listedAtMost) {
+      const {showValues} = this.options
+      this.differences.push({
+        key: keyText(key),
+        kind,
+        partition,
+        ...(rows.source && {source: digest(rows.source, showValues)}),
+        ...(rows.target && {target: digest(rows.target, showValues)}),
+      })
+    }
+
+    this.settle(partition)
   }
 
-  equal(): void {
-    this.counts.equal++
+  /** All of the partition was gone through. */
+  done(partition: number, seen: {onSource: number; onTarget: number}): void {
+    const counts = this.of(partition)
+    counts.seen = seen
+    this.partitionsDone++
+    this.rowsDone += counts.rowsCompared
+    this.settle(partition)
   }
 
-  expiring(): void {
-    this.counts.expiring++
+  equal(partition: number, rows: number): void {
+    this.of(partition).equal += rows
+    this.settle(partition)
+  }
+
+  expiring(partition: number): void {
+    this.of(partition).expiring++
+    this.settle(partition)
   }
 
   report(mode: VerifyMode): VerifyReport {
-    const {hot, unresolved} = this.counts
+    const sums = sumCounts(this.byPartition.values())
     return {
-      ...this.counts,
-      confirmed: unresolved === hot && this.stopped === undefined,
+      ...sums,
+      confirmed: sums.unresolved === sums.hot && this.stopped === undefined,
       countsSource: this.countsSource,
       countsTarget: this.countsTarget,
       differences: this.differences,
       mode,
       partitions: this.partitionsDone,
-      rowsCompared: this.rowsCompared,
       unresolvedRows: this.unresolvedRows,
       ...(this.stopped && {stopped: this.stopped}),
     }
   }
 
   unresolved(partition: number, key: Buffer, reason: UnresolvedRow['reason']): void {
-    this.counts.unresolved++
-    if (reason === 'hot') this.counts.hot++
+    const counts = this.of(partition)
+    counts.unresolved++
+    if (reason === 'hot') counts.hot++
     if (this.unresolvedRows.length < listedAtMost) this.unresolvedRows.push({key: keyText(key), partition, reason})
+    this.settle(partition)
   }
+
+  private of(partition: number): PartitionCounts {
+    let counts = this.byPartition.get(partition)
+    if (!counts) this.byPartition.set(partition, (counts = noCounts()))
+    return counts
+  }
+
+  private settle(partition: number): void {
+    const {onSettled} = this.options
+    const {seen, ...counts} = this.of(partition)
+    if (!onSettled || !seen || counts.rowsCompared !== verdicts(counts)) return
+    onSettled({...counts, partition, rowsOnSource: seen.onSource, rowsOnTarget: seen.onTarget})
+  }
+}
+
+export function noCounts(): RowCounts {
+  return {
+    different: 0,
+    equal: 0,
+    expiring: 0,
+    hot: 0,
+    missingOnSource: 0,
+    missingOnTarget: 0,
+    rowsCompared: 0,
+    unresolved: 0,
+  }
+}
+
+export function sumCounts(many: Iterable<RowCounts>): RowCounts {
+  const sum = noCounts()
+  for (const counts of many) for (const key of Object.keys(sum) as (keyof RowCounts)[]) sum[key] += counts[key]
+  return sum
+}
+
+function verdicts(counts: RowCounts): number {
+  const {different, equal, expiring, missingOnSource, missingOnTarget, unresolved} = counts
+  return different + equal + expiring + missingOnSource + missingOnTarget + unresolved
 }

@@ -1,4 +1,5 @@
 import type {Clock} from '../../clock.js'
+import type {RowBatch} from '../../pegasus/row-batch.js'
 import type {VerifyMode} from '../request.js'
 
 /** One row as a scan gives it. */
@@ -23,7 +24,7 @@ export interface KeyRange {
 /** The rows of one side. Everything that fails throws a MigratorError; retries are the implementation's business. */
 export interface RowSource {
   /** Rows that are live there, keys strictly ascending. Leaving the loop early closes the scanner. */
-  scan(partition: number, range?: KeyRange): AsyncIterable<Row[]>
+  scan(partition: number, range?: KeyRange): AsyncIterable<RowBatch>
   /** The row as it is now, undefined when there is none. */
   get(partition: number, key: Buffer): Promise<Row | undefined>
   /** Live rows of the partition. */
@@ -47,12 +48,14 @@ export type ReadProgress = (signal: AbortSignal) => Promise<readonly (PartitionP
 
 export type DifferenceKind = 'expiry' | 'missing-on-source' | 'missing-on-target' | 'value'
 
-/** One side of a difference: never the value itself. */
+/** One side of a difference: the value itself only where it was asked for. */
 export interface RowDigest {
   bytes: number
   expireTsSeconds: number
   /** First 16 hex digits of the SHA-256 of the value. */
   hash: string
+  /** With `showValues`: the first 256 bytes, printable as keys are. */
+  value?: string
 }
 
 export interface Difference {
@@ -71,23 +74,36 @@ export interface UnresolvedRow {
   reason: 'hot' | 'unproved'
 }
 
+/** How many rows have come to which end; of one partition, or of all. */
+export interface RowCounts {
+  /** Rows whose value or expiry differs for good. */
+  different: number
+  /** Rows seen equal on both sides, at once or when they were read again. */
+  equal: number
+  /** Rows that one side lacks and that expire about now. */
+  expiring: number
+  /** Those of `unresolved` that changed at the source all the time. */
+  hot: number
+  missingOnSource: number
+  missingOnTarget: number
+  /** Rows that were looked at. */
+  rowsCompared: number
+  /** Rows left open. */
+  unresolved: number
+}
+
+/** One partition when all its rows were gone through and each has come to an end. */
+export interface SettledPartition extends RowCounts {
+  partition: number
+  rowsOnSource: number
+  rowsOnTarget: number
+}
+
 /** `rowsCompared` = equal + missingOnTarget + missingOnSource + different + expiring + unresolved. */
-export interface VerifyReport {
+export interface VerifyReport extends RowCounts {
   mode: VerifyMode
   /** Partitions that were gone through to the end of what the mode asks for. */
   partitions: number
-  rowsCompared: number
-  /** Rows seen equal on both sides, at once or when they were read again. */
-  equal: number
-  missingOnTarget: number
-  missingOnSource: number
-  /** Rows whose value or expiry differs for good. */
-  different: number
-  /** Rows that one side lacks and that expire about now. */
-  expiring: number
-  /** Rows left open; `hot` of them changed at the source all the time. */
-  unresolved: number
-  hot: number
   /** Per partition; in mode `count` counted, in mode `full` seen by the scans, else empty. */
   countsSource: number[]
   countsTarget: number[]
@@ -106,6 +122,8 @@ export interface VerifyProgress {
   partitionCount: number
   partitionsDone: number
   rowsCompared: number
+  /** Rows of the partitions that are done. */
+  rowsDone: number
   /** Differences that are being read again. */
   suspects: number
   differences: number
@@ -119,9 +137,13 @@ export interface VerifyOptions {
   /** After this long no further rows are compared; what is open is settled and the report says `stopped: 'time'`. */
   limitMs?: number
   mode: VerifyMode
+  /** Called once for each partition of which nothing is open any more. */
+  onSettled?(partition: SettledPartition): void
   /** Partitions at once. */
   parallel: number
   partitionCount: number
+  /** Those to compare; default: all. */
+  partitions?: Iterable<number>
   progress: ReadProgress
   random: () => number
   /** Keys known to have been overwritten lately: compared besides the sample. */
@@ -130,6 +152,8 @@ export interface VerifyOptions {
   rereadLimitMs: number
   /** Rows per side in mode `sample`. */
   sampleRows: number
+  /** Whether values may be told; default: only their hashes. */
+  showValues?: boolean
   signal: AbortSignal
   source: RowSource
   /** So many confirmed differences end the comparison. Default 1000. */

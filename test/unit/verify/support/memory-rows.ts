@@ -2,6 +2,7 @@ import type {Clock} from '../../../../src/lib/clock.js'
 import {sleep} from '../../../../src/lib/clock.js'
 import type {KeyRange, Row, RowSource} from '../../../../src/lib/migration/verify/index.js'
 import {encodeKey} from '../../../../src/lib/pegasus/key-hash.js'
+import {RowBatch} from '../../../../src/lib/pegasus/row-batch.js'
 
 export interface MemoryRowsOptions {
   /** Rows per batch. */
@@ -51,7 +52,7 @@ export class MemoryRows implements RowSource {
     this.partitions.get(partition)?.delete(key.toString('latin1'))
   }
 
-  async *scan(partition: number, range: KeyRange = {}): AsyncGenerator<Row[]> {
+  async *scan(partition: number, range: KeyRange = {}): AsyncGenerator<RowBatch> {
     const {batchRows = 7, snapshotBatches = Infinity} = this.options
     this.openScans++
     try {
@@ -67,11 +68,11 @@ export class MemoryRows implements RowSource {
         this.batches++
         // Decoders give keys and values as pieces of the whole message.
         const batchOfRows = rows.slice(at, at + batchRows)
-        if (batchOfRows.length > 0) yield batchOfRows
+        if (batchOfRows.length > 0) yield RowBatch.of(batchOfRows)
       }
 
       // A server's last batch may be empty.
-      yield []
+      yield RowBatch.of([])
     } finally {
       this.openScans--
     }
