@@ -43,7 +43,9 @@ export async function assertNothingLost(simulation: Simulation, side: SideName):
   const {load} = simulation
   if (!load) return
   const rows = simulation[side].rows(TABLE)
-  const {checked, lost, stale} = await load.verify(async ({hashKey, sortKey}) => rows.get(encodeKey(hashKey, sortKey).toString('hex'))?.value)
+  const {checked, lost, stale} = await load.verify(
+    async ({hashKey, sortKey}) => rows.get(encodeKey(hashKey, sortKey).toString('hex'))?.value,
+  )
   assert.ok(checked > 0, 'nothing was written')
   assert.deepEqual({lost, stale}, {lost: [], stale: []}, `I1 on the ${side}`)
 }
@@ -61,7 +63,11 @@ export function assertClean(simulation: Simulation, {duplicationKept = false} = 
   }
 
   assert.deepEqual(zookeeper.children(NODE), [], 'I6: locks in ZooKeeper')
-  assert.deepEqual(simulation.disk().paths.filter((path) => path.endsWith('.lock')), [], 'I6: locks on this machine')
+  assert.deepEqual(
+    simulation.disk().paths.filter((path) => path.endsWith('.lock')),
+    [],
+    'I6: locks on this machine',
+  )
   if (duplicationKept) return
   assert.equal(source.table(TABLE).info.duplicating, false, 'I5: the duplication is gone')
   const copy = target.state.tableNamed(TABLE)
@@ -74,12 +80,22 @@ export function snapshot(simulation: Simulation): unknown {
   const {source, target, zookeeper} = simulation
   const of = (cluster: SimulatedCluster) => ({
     envs: Object.fromEntries([...(cluster.state.tableNamed(TABLE)?.info.envs ?? [])].sort()),
-    flags: cluster.servers.map(({alive, config}) => alive && [config.number('config_sync_interval_ms'), config.number('duplicate_log_batch_bytes')]),
-    duplications: [...cluster.state.tables.values()].map(({info}) => cluster.state.duplications.of(info.appId).map(({dupid, status}) => ({dupid, status}))),
+    flags: cluster.servers.map(
+      ({alive, config}) =>
+        alive && [config.number('config_sync_interval_ms'), config.number('duplicate_log_batch_bytes')],
+    ),
+    duplications: [...cluster.state.tables.values()].map(({info}) =>
+      cluster.state.duplications.of(info.appId).map(({dupid, status}) => ({dupid, status})),
+    ),
     level: cluster.leader?.level,
     tables: [...cluster.state.tables.values()].map(({info}) => [info.appName, info.appId, info.status]),
   })
-  return {locks: zookeeper.children(NODE), node: zookeeper.getData(NODE).bytes.toString(), source: of(source), target: of(target)}
+  return {
+    locks: zookeeper.children(NODE),
+    node: zookeeper.getData(NODE).bytes.toString(),
+    source: of(source),
+    target: of(target),
+  }
 }
 
 export function envOf(cluster: SimulatedCluster): string | undefined {
