@@ -60,7 +60,7 @@ async function assertFinished({source, table, target}: Scene): Promise<void> {
     [...copy.envs.keys()].filter((key) => key === DENY_ENV || key.startsWith('duplication.')),
     [],
   )
-  for (const server of source.servers) {
+  for (const server of source.servers.filter(({alive}) => alive)) {
     const {flags} = source.spec
     assert.equal(server.config.number('duplicate_log_batch_bytes'), flags.duplicate_log_batch_bytes)
     assert.equal(server.config.number('config_sync_interval_ms'), flags.config_sync_interval_ms)

@@ -1,44 +1,26 @@
 import assert from 'node:assert/strict'
 
 import {sleep} from '../../src/lib/clock.js'
-import {formatNodeData} from '../../src/lib/metaproxy/node-data.js'
 import type {MigrationEvent, MigrationRequest, MigrationResult, Outcome} from '../../src/lib/migration/index.js'
 import {DuplicationStatus} from '../../src/lib/rpc/structs/duplication.js'
 import {TestClient} from '../sandbox/test-client.js'
 import {Operation, type Verdict, ZooKeeperTap} from '../support/zookeeper-tap.js'
-import {withNodes} from './bed.js'
-import {DENY_ENV, nodeOf} from './invariants.js'
+import {nodeOf} from './invariants.js'
+import {
+  addForeign,
+  checksOf,
+  deniedEver,
+  duplicationOf,
+  nameInNode,
+  rewriteNode,
+  setDeny,
+  switchedEver,
+} from './meddling.js'
 import {after, before, beginOf, during, endOf} from './moments.js'
 import {type Scene, told} from './scene.js'
 import {sideBySide, type Story} from './side-by-side.js'
 
 const {DS_LOG} = DuplicationStatus
-
-/** The only duplication of the scene's table. */
-function duplicationOf({source, table}: Scene) {
-  const all = source.state.duplications.of(source.table(table).info.appId)
-  assert.equal(all.length, 1)
-  return all[0]!
-}
-
-/** Adds a duplication as some other operator's tool would. */
-function addForeign({source, table, target}: Scene, isDuplicatingCheckpoint: boolean): void {
-  const answer = source.state.duplications.add({
-    appName: table,
-    isDuplicatingCheckpoint,
-    remoteClusterName: target.name,
-  })
-  assert.equal(answer.err, 'ERR_OK')
-  assert.notEqual(answer.dupid, 0)
-}
-
-function setEnv({info}: ReturnType<Scene['source']['table']>, value: string | undefined): void {
-  if (value === undefined) info.envs.delete(DENY_ENV)
-  else info.envs.set(DENY_ENV, value)
-}
-
-const deniedEver = ({events}: Scene) => events.some(before('deny'))
-const checksOf = ({error}: MigrationResult) => String(error?.facts.checks ?? '').split(',')
 
 const preflightOfDuplication: Story[] = [
   {
@@ -122,7 +104,7 @@ const completion: Story[] = [
   },
   ...(
     [
-      ['the target refuses them', ({target, table}) => setEnv(target.table(table), 'reconfig*write')],
+      ['the target refuses them', (scene) => setDeny(scene, 'target', 'reconfig*write')],
       ['the target table was dropped', ({bed, table}) => bed.target.dropTable(table, {reserveSeconds: 0})],
       [
         'the target servers are down',
@@ -135,7 +117,7 @@ const completion: Story[] = [
           assert.equal(duplicationOf(scene).alter(DuplicationStatus.DS_PAUSE), 'ERR_OK')
         },
       ],
-    ] satisfies [string, (scene: Scene) => unknown][]
+    ] satisfies [string, (scene: Scene) => Promise<unknown> | void][]
   ).map(([what, trouble]): Story => ({
     async play(scene) {
       // As late as can be: the deny is set, and nothing that was written last is shipped yet.
@@ -145,7 +127,7 @@ const completion: Story[] = [
       })
       const result = await scene.run({cutoverAttempts: 1})
       assert.equal(result.outcome, 'stopped', told(result))
-      assert.equal(scene.events.some(before('switch-node')), false)
+      assert.equal(switchedEver(scene), false)
       await scene.close(result)
     },
     title: `entry 3: no mutation is shipped and none is pending by rate: ${what}; nothing is switched, writes go on`,
@@ -237,12 +219,6 @@ const denyProof: Story[] = [
   },
 ]
 
-/** Another operator writes the node; both ways name the source. */
-const anotherOperator = (scene: Scene) =>
-  withNodes(scene.bed, (nodes) =>
-    nodes.set(scene.nodePath, formatNodeData(scene.source.name, [...scene.source.metas].reverse())),
-  )
-
 /** Between the run and ZooKeeper stands something that meddles with the writes. */
 async function throughTap(scene: Scene, verdict: Verdict, expected: [Outcome, string?]): Promise<MigrationResult> {
   let meddling = false
@@ -280,7 +256,7 @@ const takenBack: Story[] = [
   },
   {
     async play(scene) {
-      scene.at(after('pause-duplication'), () => setEnv(scene.target.table(scene.table), 'reconfig*write'))
+      scene.at(after('pause-duplication'), () => setDeny(scene, 'target', 'reconfig*write'))
       const result = await scene.migrate(['stopped', 'target.unfit'], {cutoverAttempts: 1})
       assert.equal(duplicationOf(scene).status, DS_LOG, 'it ships again')
       await scene.close(result)
@@ -290,7 +266,7 @@ const takenBack: Story[] = [
   },
   {
     async play(scene) {
-      scene.at(endOf('deny'), () => anotherOperator(scene))
+      scene.at(endOf('deny'), () => rewriteNode(scene))
       const result = await scene.migrate(['stopped', 'zk.version_conflict'], {cutoverAttempts: 1})
       assert.equal((await nodeOf(scene)).meta_addrs, [...scene.source.metas].reverse().join(','), 'theirs was kept')
       await scene.close(result)
@@ -302,9 +278,7 @@ const takenBack: Story[] = [
       // Once nothing is shipped any more: earlier, what clients write on the target would be overwritten.
       scene.at(after('pause-duplication'), () => {
         scene.target.delayReplies('RPC_CM_LIST_APPS', 5000)
-        return withNodes(scene.bed, (nodes) =>
-          nodes.set(scene.nodePath, formatNodeData(scene.target.name, scene.target.metas)),
-        )
+        return nameInNode(scene, scene.target)
       })
       const result = await scene.run({cutoverAttempts: 1})
       assert.equal(result.outcome, 'switched-unfinished', told(result))
@@ -334,11 +308,7 @@ const takenBack: Story[] = [
   },
   {
     async play(scene) {
-      scene.at(after('close-source'), () =>
-        withNodes(scene.bed, (nodes) =>
-          nodes.set(scene.nodePath, formatNodeData(scene.target.name, [...scene.target.metas, ...scene.target.metas])),
-        ),
-      )
+      scene.at(after('close-source'), () => nameInNode(scene, scene.target))
       const request: Partial<MigrationRequest> = {afterDrain: 'ask', metaproxy: undefined, proxies: []}
       await scene.close(await scene.migrate(['migrated'], request, {askMoved: () => 'moved'}))
     },
@@ -449,10 +419,10 @@ const servers: Story[] = [
   },
   {
     async play(scene) {
-      const [, , third] = scene.source.servers.map(({address}) => address)
+      const third = scene.source.servers[2]!.address
       scene.at(endOf('duplicate'), async () => {
-        await scene.source.killServer(third!)
-        await scene.source.startServer(third!)
+        await scene.source.killServer(third)
+        await scene.source.startServer(third)
       })
       await scene.close(await scene.migrate(['migrated']))
     },
@@ -461,11 +431,10 @@ const servers: Story[] = [
   },
   {
     async play(scene) {
-      const [first, , third] = scene.source.servers.map(({address}) => address)
-      scene.at(endOf('duplicate'), () => scene.source.killServer(third!))
-      scene.at(during('drain'), () => scene.source.startServer(third!))
+      const third = scene.source.servers[2]!.address
+      scene.at(endOf('duplicate'), () => scene.source.killServer(third))
+      scene.at(during('drain'), () => scene.source.startServer(third))
       const result = await scene.migrate(['migrated'])
-      assert.notEqual(first, third)
       await scene.close(result)
     },
     title: 'entry 17: a source server dies after the duplication was made, and comes back during the drain',

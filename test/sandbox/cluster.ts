@@ -48,6 +48,7 @@ export class SimulatedCluster extends Switchboard {
   readonly guardian: Guardian
   readonly hazards: Hazards = {crashOnEarlyDrop: false, crashWhenStoppedUnderLoad: false}
   mandatoryAuth: boolean
+  stopped = false
   readonly metaServers: MetaServer[]
   readonly name: string
   readonly profile: Profile
@@ -137,6 +138,7 @@ export class SimulatedCluster extends Switchboard {
   }
 
   async stop(): Promise<void> {
+    this.stopped = true
     for (const process of this.processes) await process.halt()
   }
 

@@ -21,6 +21,13 @@ export class Guardian {
     return this.cluster.world
   }
 
+  /** Nothing of a cluster that was stopped goes on: what waits for a leader would wait for ever. */
+  private later(delayMs: number, act: () => void): void {
+    this.world.clock.setTimer(delayMs, () => {
+      if (!this.cluster.stopped) act()
+    })
+  }
+
   /** Begins to give replicas to a new or recalled table; its caller has answered already. */
   place(table: Table): void {
     const {timers} = this.cluster.spec
@@ -28,7 +35,7 @@ export class Guardian {
     const delayMs = pick(this.world.random, follower ? timers.followerPrimaryMs : timers.primaryMs)
     for (const index of table.memberships.keys()) {
       const spread = delayMs * (1 + 0.05 * this.world.random())
-      this.world.clock.setTimer(spread, () => void this.openPrimary(table, index, follower))
+      this.later(spread, () => void this.openPrimary(table, index, follower))
     }
   }
 
@@ -53,8 +60,8 @@ export class Guardian {
   serverDied(address: string): void {
     const {timers} = this.cluster.spec
     this.deadSinceMs.set(address, this.world.clock.nowMs())
-    this.world.clock.setTimer(pick(this.world.random, timers.replaceDeadMs), () => this.replaceDead(address))
-    this.world.clock.setTimer(REASSIGN_DELAY_MS, () => {
+    this.later(pick(this.world.random, timers.replaceDeadMs), () => this.replaceDead(address))
+    this.later(REASSIGN_DELAY_MS, () => {
       if (this.deadSinceMs.has(address)) this.refill()
     })
   }
@@ -64,7 +71,7 @@ export class Guardian {
     if (!this.deadSinceMs.delete(address)) return
     // Its new incarnation is noticed at once; whatever it led has lost its primary.
     this.removeFromAll(address)
-    this.world.clock.setTimer(pick(this.world.random, this.cluster.spec.timers.relearnMs), () => this.refill())
+    this.later(pick(this.world.random, this.cluster.spec.timers.relearnMs), () => this.refill())
   }
 
   isListedAlive(address: string): boolean {
@@ -86,7 +93,7 @@ export class Guardian {
   /** Gives every partition that lacks replicas what it can have. */
   refill(): void {
     if (!this.mayAct()) {
-      this.world.clock.setTimer(RETRY_MS, () => this.refill())
+      this.later(RETRY_MS, () => this.refill())
       return
     }
 
@@ -104,7 +111,7 @@ export class Guardian {
 
   /** Adds secondaries step by step, after a change of the replica count or at creation. */
   grow(table: Table, index: number): void {
-    this.world.clock.setTimer(this.cluster.spec.timers.guardianStepMs, () => {
+    this.later(this.cluster.spec.timers.guardianStepMs, () => {
       const membership = table.memberships[index]!
       if (!this.cluster.state.availableTable(table.info.appId)) return
       if (this.mayAct() && membership.primary !== undefined) {
@@ -126,10 +133,7 @@ export class Guardian {
     if (!ready) {
       // protocol.md §3.12: no checkpoint to copy, no primary; tried again for ever.
       const {guardianStepMs} = this.cluster.spec.timers
-      this.world.clock.setTimer(
-        follower ? guardianStepMs : RETRY_MS,
-        () => void this.openPrimary(table, index, follower),
-      )
+      this.later(follower ? guardianStepMs : RETRY_MS, () => void this.openPrimary(table, index, follower))
       return
     }
 
@@ -191,7 +195,7 @@ export class Guardian {
   private replaceDead(address: string): void {
     if (!this.deadSinceMs.has(address)) return
     if (!this.mayAct()) {
-      this.world.clock.setTimer(RETRY_MS, () => this.replaceDead(address))
+      this.later(RETRY_MS, () => this.replaceDead(address))
       return
     }
 

@@ -5,7 +5,7 @@ import type {Progress} from '../events.js'
 import {lowerSyncInterval, watchMeta} from '../fast-cutover.js'
 import {notShipping, pendingMutations, readShipping, type ShippingView, worstPartition} from '../proof/shipping.js'
 import {ensureSteady, keepOrder} from '../settings.js'
-import {explainTarget} from '../target-health.js'
+import {explainTarget, requireFitTarget} from '../target-health.js'
 import {patiently, waitUntil} from '../wait.js'
 import {findEntry} from './duplicate.js'
 
@@ -27,6 +27,8 @@ export const catchUp: Phase = {
       title: "shorten the source servers' config sync for the cutover",
     },
     {title: 'wait until the pending mutations are few', wait},
+    // A small lag tells nothing of a target that takes nothing any more (product.md, lesson 11).
+    {title: 'look whether the target is fit', wait: (context) => patiently(context, () => requireFitTarget(context))},
   ],
   summarize: ({state}) => `${state.pendingMutations ?? 0} mutations pending`,
 }
