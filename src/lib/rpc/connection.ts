@@ -202,7 +202,9 @@ export class Connection {
     return this.seqid
   }
 
-  private receive(chunk: Buffer): void {
+  /** Takes what has arrived, where the transport does not emit it as `data`. The piece is not kept. */
+  receive(chunk: Buffer): void {
+    if (this.lost) return
     this.bytesReceived += chunk.length
     try {
       for (const message of this.reader.push(chunk)) this.settle(message)

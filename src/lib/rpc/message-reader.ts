@@ -1,10 +1,15 @@
 import {responseLength} from './frame.js'
 
-/** Cuts a stream of bytes into responses. Holds at most one incomplete message, never larger than `maxBytes`. */
+const PREFIX_BYTES = 4
+
+/**
+ * Puts responses together from pieces of a stream. The pieces are copied, so whoever reads the stream may use one buffer
+ * for all of them; each message has memory of its own. Holds at most one incomplete message, never larger than `maxBytes`.
+ */
 export class MessageReader {
-  private readonly chunks: Buffer[] = []
-  private length = 0
-  private wanted: number | undefined
+  private filled = 0
+  private message: Buffer | undefined
+  private readonly prefix = Buffer.alloc(PREFIX_BYTES)
 
   constructor(private readonly maxBytes: number) {}
 
@@ -12,23 +17,21 @@ export class MessageReader {
    * Adds what has arrived; yields each response that is complete, length prefix included.
    * @throws MigratorError rpc.malformed or rpc.too_large; the stream cannot be read on after that.
    */
-  *push(chunk: Buffer): Generator<Buffer> {
-    this.chunks.push(chunk)
-    this.length += chunk.length
-    for (;;) {
-      if (this.wanted === undefined && this.length >= 4) this.wanted = responseLength(this.join(), this.maxBytes)
-      if (this.wanted === undefined || this.length < this.wanted) return
-      const bytes = this.join()
-      const message = bytes.subarray(0, this.wanted)
-      this.chunks[0] = bytes.subarray(this.wanted)
-      this.length -= this.wanted
-      this.wanted = undefined
-      yield message
+  *push(piece: Buffer): Generator<Buffer> {
+    for (let at = 0; at < piece.length;) {
+      const into = this.message ?? this.prefix
+      const copied = piece.copy(into, this.filled, at)
+      at += copied
+      this.filled += copied
+      if (this.filled < into.length) return
+      if (this.message) {
+        yield this.message
+        this.message = undefined
+        this.filled = 0
+      } else {
+        this.message = Buffer.allocUnsafe(responseLength(this.prefix, this.maxBytes)!)
+        this.prefix.copy(this.message)
+      }
     }
-  }
-
-  private join(): Buffer {
-    if (this.chunks.length > 1) this.chunks.splice(0, this.chunks.length, Buffer.concat(this.chunks))
-    return this.chunks[0]!
   }
 }

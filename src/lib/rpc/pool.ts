@@ -111,8 +111,11 @@ export class ConnectionPool {
     const reason = () => new Error(`not connected within ${timeoutMs} ms`)
     const limit = deadline(clock, timeoutMs, reason, this.closing.signal)
     try {
-      const stream = await this.transport.connect(address, limit.signal)
+      // Nobody speaks before it is asked: nothing arrives before the connection is there.
+      const reader: {connection?: Connection} = {}
+      const stream = await this.transport.connect(address, limit.signal, (piece) => reader.connection?.receive(piece))
       const connection = new Connection(stream, {address, clock, maxMessageBytes})
+      reader.connection = connection
       this.live.add(connection)
       void connection.ended.then(() => this.live.delete(connection))
       if (this.closing.signal.aborted) connection.close()

@@ -1,14 +1,19 @@
-import {connect} from 'node:net'
+import {connect, type OnReadOpts} from 'node:net'
 import type {Duplex} from 'node:stream'
 
 /** Opens byte streams to servers. TCP in production; in-memory streams in simulations. */
 export interface Transport {
   /**
    * @param address `host:port`
+   * @param receive where a transport can, it gives what arrives to this, in a buffer that it uses again, instead of
+   *   emitting `data`: no memory per piece
    * @throws the signal's reason when it is aborted, else the reason why no connection could be had
    */
-  connect(address: string, signal: AbortSignal): Promise<Duplex>
+  connect(address: string, signal: AbortSignal, receive?: (piece: Buffer) => void): Promise<Duplex>
 }
+
+/** Read at once; a batch of a scan is some 100 KiB. */
+const READ_BYTES = 256 * 1024
 
 /** Splits `host:port`. @throws TypeError when it is neither */
 export function splitAddress(address: string): {host: string; port: number} {
@@ -19,10 +24,15 @@ export function splitAddress(address: string): {host: string; port: number} {
 }
 
 export const tcpTransport: Transport = {
-  connect(address, signal) {
+  connect(address, signal, receive) {
     return new Promise((resolve, reject) => {
       signal.throwIfAborted()
-      const socket = connect({...splitAddress(address), keepAlive: true, noDelay: true})
+      const socket = connect({
+        ...splitAddress(address),
+        keepAlive: true,
+        noDelay: true,
+        ...(receive && {onread: readingInto(Buffer.allocUnsafeSlow(READ_BYTES), receive)}),
+      })
       const onAbort = () => {
         socket.destroy()
         reject(signal.reason)
@@ -37,4 +47,14 @@ export const tcpTransport: Transport = {
       })
     })
   },
+}
+
+function readingInto(buffer: Buffer, receive: (piece: Buffer) => void): OnReadOpts {
+  return {
+    buffer,
+    callback(bytes) {
+      receive(buffer.subarray(0, bytes))
+      return true
+    },
+  }
 }
