@@ -23,7 +23,7 @@ export const catchUp: Phase = {
   steps: [
     // Early, because it counts only after each server's next tick: at least one old interval before the deny.
     {
-      act: (context) => patiently(context, () => lowerSyncInterval(context)),
+      act: (context) => patiently(context, () => prepareServers(context)),
       title: "shorten the source servers' config sync for the cutover",
     },
     {title: 'wait until the pending mutations are few', wait},
@@ -31,6 +31,12 @@ export const catchUp: Phase = {
     {title: 'look whether the target is fit', wait: (context) => patiently(context, () => requireFitTarget(context))},
   ],
   summarize: ({state}) => `${state.pendingMutations ?? 0} mutations pending`,
+}
+
+async function prepareServers(context: MigrationContext): Promise<void> {
+  // Before rows are compared: what is shipped in batches afterwards would be compared in vain.
+  if (!context.dryRun) await keepOrder(context)
+  await lowerSyncInterval(context)
 }
 
 async function wait(context: MigrationContext, report: (progress: Progress) => void): Promise<void> {
