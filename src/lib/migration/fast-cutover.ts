@@ -81,8 +81,8 @@ async function lowerOn(context: MigrationContext, fast: FastCutover, address: st
       side: 'source',
       value: String(LOWERED_SYNC_MS),
     } as const
-    await effects.perform(effect, signal)
     rememberSetting(context, effect)
+    await effects.perform(effect, signal)
   }
 
   fast.servers.set(address, {loweredAtMs: clock.nowMs(), oldMs: Number(before), startTime})

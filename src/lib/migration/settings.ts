@@ -1,3 +1,4 @@
+import {sleep} from '../clock.js'
 import {messageOf, MigratorError} from '../errors.js'
 import type {Cluster} from '../pegasus/cluster.js'
 import {MetaFunctionLevel} from '../rpc/structs/cluster.js'
@@ -8,12 +9,14 @@ import {mayPass} from './wait.js'
 /** Batches of more than one mutation are shipped out of order (product.md, lesson 13). */
 export const BATCH_BYTES = 'duplicate_log_batch_bytes'
 export const BATCH_BYTES_WANTED = '0'
+const PUT_BACK_LIMIT_MS = 20_000
+const PUT_BACK_RETRY_MS = 2000
 
 type ServerConfigEffect = Extract<Effect, {kind: 'set-server-config'}>
 type MetaLevelEffect = Extract<Effect, {kind: 'set-meta-level'}>
 
 /** The part of a context that putting settings back needs. */
-export type SettingsContext = Pick<MigrationContext, 'effects' | 'emit' | 'source'> & {
+export type SettingsContext = Pick<MigrationContext, 'clock' | 'effects' | 'emit' | 'source'> & {
   hints: Pick<MigrationContext['hints'], 'settings'>
   state: Pick<MigrationContext['state'], 'settingsPutBack'>
   target: Cluster | undefined
@@ -43,8 +46,8 @@ export async function ensureNoBatching(context: MigrationContext): Promise<strin
       side: 'source',
       value: BATCH_BYTES_WANTED,
     }
-    await context.effects.perform(effect, context.signal)
     rememberSetting(context, effect)
+    await context.effects.perform(effect, context.signal)
   }
 
   return wrong.map(({address}) => address)
@@ -81,8 +84,9 @@ export async function ensureSteady(context: MigrationContext): Promise<void> {
   const level = await context.source.metaLevel({signal: context.signal})
   if (level !== MetaFunctionLevel.fl_lively) return
   const effect: MetaLevelEffect = {before: levelName(level), kind: 'set-meta-level', level: 'steady', side: 'source'}
-  await context.effects.perform(effect, context.signal)
+  // Known before it is sent: if the answer is lost it must still be put back.
   rememberSetting(context, effect)
+  await context.effects.perform(effect, context.signal)
 }
 
 /** `lively` for fl_lively. */
@@ -116,8 +120,7 @@ export async function putSettingsBack(
   const left = context.hints.settings.filter((effect) => !selected(effect))
   for (const effect of context.hints.settings.filter((candidate) => selected(candidate))) {
     try {
-      const back = await backEffect(context, effect, signal)
-      if (back) await context.effects.perform(back, signal)
+      await putBackPatiently(context, effect, signal)
       context.state.settingsPutBack.push(describeBack(effect))
     } catch (error) {
       signal.throwIfAborted()
@@ -132,6 +135,22 @@ export async function putSettingsBack(
   }
 
   context.hints.settings.splice(0, context.hints.settings.length, ...left)
+}
+
+/** A run that ends well cannot be run again for what it left: so passing trouble is waited out for a while. */
+async function putBackPatiently(context: SettingsContext, effect: Effect, signal: AbortSignal): Promise<void> {
+  const untilMs = context.clock.nowMs() + PUT_BACK_LIMIT_MS
+  for (;;) {
+    try {
+      const back = await backEffect(context, effect, signal)
+      if (back) await context.effects.perform(back, signal)
+      return
+    } catch (error) {
+      signal.throwIfAborted()
+      if (!mayPass(error) || context.clock.nowMs() > untilMs) throw error
+      await sleep(context.clock, PUT_BACK_RETRY_MS, signal)
+    }
+  }
 }
 
 /** The effect that puts a setting back, or undefined when it is as it was already. */

@@ -3,6 +3,7 @@ import {formatNodeData} from '../../metaproxy/node-data.js'
 import {queryProxy} from '../../metaproxy/proxy.js'
 import {factsOf, type MigrationContext, type Phase} from '../context.js'
 import type {Progress} from '../events.js'
+import {insist} from '../mend.js'
 import {proveEverywhere} from '../proof/deny.js'
 import {readPrimaries} from '../proof/primaries.js'
 import {timersOf} from '../timers.js'
@@ -178,11 +179,17 @@ function finishWindow(context: MigrationContext): void {
   if (endMs !== undefined && startMs !== undefined) window.windowMs = endMs - startMs
 }
 
+/** Only forward: clients whose writes went unanswered learn of the target only when the source refuses them. */
 async function closeSource(context: MigrationContext): Promise<void> {
-  await context.effects.perform(
-    {before: `${context.request.denyMode}*write`, kind: 'close-source', value: CLOSED},
-    context.dryRun ? context.signal : context.forward,
-  )
+  const {dryRun, effects, forward, request, signal} = context
+  const close = {before: `${request.denyMode}*write`, kind: 'close-source', value: CLOSED} as const
+  if (dryRun) {
+    await effects.perform(close, signal)
+    return
+  }
+
+  const options = {limitMs: request.limits.switchMs, signal: forward}
+  await insist(context, options, "sending the source's clients away", () => effects.perform(close, forward))
 }
 
 async function proveClosed(context: MigrationContext, report: (progress: Progress) => void): Promise<void> {
