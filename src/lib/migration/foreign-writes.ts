@@ -14,6 +14,12 @@ const WRITE_COUNTERS = new Set([
   'check_and_mutate_qps',
 ])
 
+/** What a probe of ours counts as: the copy is not duplicating, so that its servers carry the probe out. */
+const PROBE_COUNTER = 'check_and_set_qps'
+/** How long a counter shows what was: snapshots are taken every 10 s, of what came since the one before. */
+const COUNTERS_AGE_MS = 25_000
+const LOOK_AGAIN_MS = 2000
+
 /**
  * Refuses to go on while somebody writes to the target's copy: nothing on the servers can forbid it (I3), and a
  * duplicated write overwrites whatever is there (protocol.md §4.11).
@@ -21,7 +27,7 @@ const WRITE_COUNTERS = new Set([
  */
 export async function refuseForeignWrites(context: MigrationContext): Promise<void> {
   const {generation} = factsOf(context).target
-  const rates = generation === 'master' ? await masterGrowth(context) : await counterRates(context)
+  const rates = generation === 'master' ? await masterGrowth(context) : await lastingRates(context)
   const busy = [...rates].filter(([, rate]) => rate > 0)
   if (busy.length === 0) return
   throw new MigratorError(
@@ -34,6 +40,18 @@ export async function refuseForeignWrites(context: MigrationContext): Promise<vo
   )
 }
 
+/** Of a cutover that was taken back a moment ago the probes may still be counted: they are gone at a later look. */
+async function lastingRates(context: MigrationContext): Promise<Map<string, number>> {
+  const {clock, signal} = context
+  const startMs = clock.nowMs()
+  for (;;) {
+    const rates = await counterRates(context)
+    const mayBeOurs = rates.size > 0 && [...rates.keys()].every((name) => name.startsWith(`${PROBE_COUNTER} `))
+    if (!mayBeOurs || clock.nowMs() - startMs > COUNTERS_AGE_MS) return rates
+    await sleep(clock, LOOK_AGAIN_MS, signal)
+  }
+}
+
 async function counterRates(context: MigrationContext): Promise<Map<string, number>> {
   const {request, signal, target} = context
   const {configuration, primaries} = await readPrimaries(target, request.table, signal)
@@ -41,12 +59,13 @@ async function counterRates(context: MigrationContext): Promise<Map<string, numb
   await Promise.all(
     [...byServer(primaries.values()).keys()].map(async (address) => {
       // One request: every counter of the table ends with this; the exact name is checked below, because it is a substring.
+      // Secondaries count a write too, but only when the next one, or a group check, tells them that it is committed.
       const counters = await target.server(address).counters(`_qps@${configuration.appId}.`, {signal})
       for (const [name, value] of counters) {
         const match = /\*(\w+)@(\d+)\.(\d+)$/.exec(name)
-        if (match && Number(match[2]) === configuration.appId && WRITE_COUNTERS.has(match[1]!) && value > 0) {
-          rates.set(`${match[1]} of partition ${match[3]}`, value)
-        }
+        if (!match || Number(match[2]) !== configuration.appId || !WRITE_COUNTERS.has(match[1]!)) continue
+        const isPrimary = primaries.get(Number(match[3]))?.server === address
+        if (isPrimary && value > 0) rates.set(`${match[1]} of partition ${match[3]}`, value)
       }
     }),
   )
@@ -79,12 +98,9 @@ async function masterCounts(context: MigrationContext): Promise<Map<string, numb
   await Promise.all(
     [...byServer(primaries.values()).keys()].map(async (address) => {
       const entities = await target.server(address).metrics(configuration.appId, MASTER_METRICS, {signal})
-      for (const {id, values} of entities ?? []) {
-        // Secondaries count too; the larger figure is the primary's.
-        for (const [name, value] of values) {
-          const key = `${name} of ${id}`
-          counts.set(key, Math.max(counts.get(key) ?? 0, value))
-        }
+      for (const {attributes, id, values} of entities ?? []) {
+        if (primaries.get(Number(attributes.get('partition_id')))?.server !== address) continue
+        for (const [name, value] of values) counts.set(`${name} of ${id}`, value)
       }
     }),
   )

@@ -4,6 +4,7 @@ import {DENY_ENV} from '../effects-live.js'
 import type {Progress} from '../events.js'
 import {waitForShortSync} from '../fast-cutover.js'
 import {refuseForeignWrites} from '../foreign-writes.js'
+import {namesOf} from '../preflight/clusters.js'
 import {proveEverywhere, type Wanted} from '../proof/deny.js'
 import {keepOrder} from '../settings.js'
 import {timersOf} from '../timers.js'
@@ -73,11 +74,11 @@ async function requireWritableTarget(context: MigrationContext): Promise<void> {
 /** The node must still name the source: its version now is what the switch compares with. */
 async function requireSourceNode(context: MigrationContext): Promise<void> {
   const node = await context.store!.read(context.request.table, context.signal)
-  const source = context.state.facts!.source.info.clusterName
-  if (node.data.clusterName !== source) {
+  const source = namesOf(context.state.facts!.source)
+  if (!source.includes(node.data.clusterName)) {
     throw new MigratorError(
       'switch.node_moved',
-      `${node.path} names ${node.data.clusterName}, not the source ${source}: somebody changed it`,
+      `${node.path} names ${node.data.clusterName}, not the source ${source.join(' or ')}: somebody changed it`,
       {next: 'Find out who did. Nothing was denied.'},
     )
   }

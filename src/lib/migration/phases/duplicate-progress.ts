@@ -8,6 +8,7 @@ import {notShipping, readShipping, shortList, type ShippingView} from '../proof/
 import {ensureNoBatching, ensureSteady, hostingServers, keepOrder} from '../settings.js'
 import {waitUntil} from '../wait.js'
 import {findEntry} from './duplicate.js'
+import {slowStage} from './slow-stage.js'
 
 /** Everything moves in steps of the 10 s duplication sync (measured.md §4): what each stage usually takes. */
 const usualMs: Partial<Record<DuplicationStatus, number>> = {
@@ -22,7 +23,10 @@ const SETTINGS_EVERY_MS = 10_000
 /** How long the follower may be incomplete before its empty partitions are suspected (measured.md §14). */
 const EMPTY_PARTITION_MS = 30_000
 const CHECKPOINT_EVERY_MS = 60_000
-/** In PREPARE with our own follower there: its creation's answer was lost, and 2.4/2.5 never get over that. */
+/**
+ * In PREPARE with our own follower there for so long: its creation's answer was lost, and 2.4/2.5 never get over that.
+ * Otherwise DS_APP comes as soon as the answer does, or with the next tries, 10 s apart.
+ */
 const LOST_CREATE_MS = 60_000
 
 interface Seen {
@@ -56,7 +60,9 @@ export async function waitForShipping(context: MigrationContext, report: (progre
         `${seen.status} ${seen.followerPrimaries} ${seen.followerComplete} ${seen.view?.unreported.length ?? ''}`,
       limitMs: request.limits.stallMs,
       async onStall(seen, stalledForMs) {
-        throw stalled(context, seen, stalledForMs)
+        const unseen = seen && (await watch.movesUnseen(seen))
+        if (!unseen) throw stalled(context, seen, stalledForMs)
+        report({...watch.progress(seen), text: unseen})
       },
     },
   })
@@ -64,6 +70,8 @@ export async function waitForShipping(context: MigrationContext, report: (progre
 
 class Watch {
   private checkpointAtMs = 0
+  /** Since when the follower was there while the duplication was in PREPARE. */
+  private followerSinceMs: number | undefined
   private settingsAtMs: number
   private stage: {sinceMs: number; status: DuplicationStatus | undefined} = {sinceMs: 0, status: undefined}
 
@@ -101,6 +109,11 @@ class Watch {
     }
 
     return seen
+  }
+
+  /** What moves although no figure of ours does, in a sentence, or undefined. */
+  movesUnseen(seen: Seen): Promise<string | undefined> {
+    return slowStage(this.context, seen.status, this.context.clock.nowMs() - this.stage.sinceMs)
   }
 
   progress(seen: Seen): Progress {
@@ -167,7 +180,9 @@ class Watch {
 
   private async refuseLostCreate(seen: Seen): Promise<void> {
     const {clock, request, signal, source, target} = this.context
-    if (!seen.followerExists || clock.nowMs() - this.stage.sinceMs < LOST_CREATE_MS) return
+    // The status was read before the follower was: one look between the creation and DS_APP proves nothing.
+    this.followerSinceMs = seen.followerExists ? (this.followerSinceMs ?? clock.nowMs()) : undefined
+    if (this.followerSinceMs === undefined || clock.nowMs() - this.followerSinceMs < LOST_CREATE_MS) return
     const [table, {clusterName}] = await Promise.all([target.table(request.table, {signal}), source.info({signal})])
     const ours = table?.envs.get('duplication.master_cluster') === clusterName
     throw new MigratorError(

@@ -1,0 +1,95 @@
+import {sleep} from '../../clock.js'
+import {type CallLimits, DEFAULT_TIMEOUT_MS} from '../../pegasus/env.js'
+import {parseMetrics} from '../../pegasus/server-text.js'
+import {DuplicationStatus} from '../../rpc/structs/duplication.js'
+import {factsOf, type MigrationContext} from '../context.js'
+import {byServer, readPrimaries} from '../proof/primaries.js'
+import {mayPass} from '../wait.js'
+
+/** How many checkpoints of duplications a server makes at a time, and how often it looks for the next (protocol.md §3.12). */
+const CHECKPOINTS_AT_ONCE = 10
+/** Two duplication syncs: one to begin them, one to see that they are done. */
+const CHECKPOINT_ROUND_MS = 20_000
+const PREPARE_MS = 60_000
+/** Between two looks at what was copied: perf counters are renewed every 10 s. */
+const SAMPLES_APART_MS = 11_000
+
+/**
+ * Whether a duplication whose figures stand still is only slow: many partitions make their checkpoints in rounds, and
+ * a large partition counts only when it is there as a whole.
+ * @returns what goes on, in a sentence, or undefined when nothing does
+ */
+export async function slowStage(
+  context: MigrationContext,
+  status: DuplicationStatus,
+  inStageMs: number,
+): Promise<string | undefined> {
+  try {
+    if (status === DuplicationStatus.DS_PREPARE) return await makingCheckpoints(context, inStageMs)
+    return status === DuplicationStatus.DS_APP ? await copying(context) : undefined
+  } catch (error) {
+    context.signal.throwIfAborted()
+    if (!mayPass(error)) throw error
+    return undefined // nobody tells that something moves
+  }
+}
+
+async function makingCheckpoints(context: MigrationContext, inStageMs: number): Promise<string | undefined> {
+  const {request, signal, source} = context
+  const {primaries} = await readPrimaries(source, request.table, signal)
+  const most = Math.max(...[...byServer(primaries.values()).values()].map((group) => group.length))
+  const expectedMs = PREPARE_MS + Math.ceil(most / CHECKPOINTS_AT_ONCE) * CHECKPOINT_ROUND_MS
+  if (inStageMs > expectedMs) return undefined
+  return `DS_PREPARE: a server makes ${CHECKPOINTS_AT_ONCE} checkpoints at a time, one of them has ${most} to make`
+}
+
+/** The target pulls the checkpoints; its servers count what they take, of all tables together. */
+async function copying(context: MigrationContext): Promise<string | undefined> {
+  const before = await copiedBytes(context)
+  await sleep(context.clock, SAMPLES_APART_MS, context.signal)
+  const after = await copiedBytes(context)
+  const isMaster = factsOf(context).target.generation === 'master'
+  const busy = [...after].filter(([address, bytes]) =>
+    // master counts since the server's start, the others since the last snapshot.
+    isMaster ? bytes > (before.get(address) ?? bytes) : bytes > 0 || (before.get(address) ?? 0) > 0,
+  )
+  if (busy.length === 0) return undefined
+  return `DS_APP: the target copies the checkpoint: ${busy.map(([address]) => address).join(', ')} take data`
+}
+
+async function copiedBytes({client, signal, state, target}: MigrationContext): Promise<Map<string, number>> {
+  const isMaster = state.facts?.target.generation === 'master'
+  const limits = {signal, timeoutMs: DEFAULT_TIMEOUT_MS}
+  const bytes = new Map<string, number>()
+  const nodes = (await target.nodes(limits)).filter(({alive}) => alive)
+  await Promise.all(
+    nodes.map(async ({address}) => {
+      try {
+        bytes.set(
+          address,
+          isMaster ? await metricOf(client, address, limits) : await counterOf(target, address, limits),
+        )
+      } catch (error) {
+        signal.throwIfAborted()
+        // Another server may tell; when none does, nothing is known to move.
+        if (!mayPass(error)) throw error
+      }
+    }),
+  )
+  return bytes
+}
+
+async function counterOf(target: MigrationContext['target'], address: string, limits: CallLimits): Promise<number> {
+  const counters = await target.server(address).counters('eon.nfs_client*recent_copy_data_size', limits)
+  return [...counters.values()].reduce((sum, value) => sum + value, 0)
+}
+
+async function metricOf(
+  client: MigrationContext['client'],
+  address: string,
+  limits: {signal: AbortSignal; timeoutMs: number},
+): Promise<number> {
+  const path = '/metrics?types=server&metrics=nfs_client_copy_bytes&with_metric_fields=name,value'
+  const {body} = await client.http.get(address, path, limits)
+  return parseMetrics(body).reduce((sum, {values}) => sum + (values.get('nfs_client_copy_bytes') ?? 0), 0)
+}
