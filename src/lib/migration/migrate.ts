@@ -133,9 +133,9 @@ class Run {
     const {builder, context} = this
     try {
       await context.journal?.write({kind: 'end', outcome})
-    } catch (failure) {
+    } catch (error_) {
       // What was done is done; the next run reads it from the clusters.
-      context.emit({code: 'journal.write_failed', message: messageOf(failure), type: 'warning'})
+      context.emit({code: 'journal.write_failed', message: messageOf(error_), type: 'warning'})
     }
 
     builder.effects = context.effects instanceof JournaledEffects ? context.effects.done : []
