@@ -52,7 +52,7 @@ export interface BedOptions {
 
 export type SandboxBed = Bed & {metaproxy: SimulatedMetaproxy; sandbox: Sandbox}
 
-/** Real clusters, when the environment names them (CONTRIBUTING.md). */
+/** Real clusters, when the environment names them (CONTRIBUTING.md). @throws Error when it names some of them only */
 export function realBed(): Bed | undefined {
   const {
     PEGASUS_E2E_PROXY: proxy,
@@ -62,7 +62,12 @@ export function realBed(): Bed | undefined {
     PEGASUS_E2E_ZK: zookeeper,
     PEGASUS_E2E_ZK_ROOT: root = '/pegasus-metaproxy',
   } = process.env
-  if (!sourceMetas || !targetMetas || !targetCluster || !zookeeper || !proxy) return undefined
+  if (!sourceMetas || !targetMetas || !targetCluster || !zookeeper || !proxy) {
+    const given = Object.keys(process.env).filter((name) => name.startsWith('PEGASUS_E2E_') && process.env[name])
+    if (given.length === 0) return undefined
+    throw new Error(`only ${given.join(', ')} of the variables in CONTRIBUTING.md, "Against real clusters"`)
+  }
+
   const client = new PegasusClient({clock: systemClock, random: Math.random, transport: tcpTransport})
   return {
     clock: systemClock,
@@ -176,7 +181,8 @@ export async function move(bed: Bed, table: string, options: MoveOptions = {}): 
         afterDrain: 'lift',
         denyMode: 'timeout',
         limits: defaultLimits,
-        maxWriteDenyMs: 120_000,
+        // The stock configuration of 2.5 makes empty writes each 100 s, and a drain may take two of them.
+        maxWriteDenyMs: bed.sandbox ? 120_000 : 300_000,
         metaproxy: {hosts: bed.zookeeper, root: bed.root},
         proxies: [bed.proxy],
         sourceMetas: bed.source.metas,
