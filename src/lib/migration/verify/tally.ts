@@ -106,8 +106,10 @@ export class Tally {
 
   private settle(partition: number): void {
     const {onSettled} = this.options
-    const {seen, ...counts} = this.of(partition)
-    if (!onSettled || !seen || counts.rowsCompared !== verdicts(counts)) return
+    if (!onSettled) return
+    const all = this.of(partition)
+    if (!all.seen || all.rowsCompared !== verdicts(all)) return
+    const {seen, ...counts} = all
     onSettled({...counts, partition, rowsOnSource: seen.onSource, rowsOnTarget: seen.onTarget})
   }
 }

@@ -1,0 +1,57 @@
+import {writeSync} from 'node:fs'
+import {messageOf} from '../errors.js'
+import {ExitCode} from '../exit-codes.js'
+import type {VerifyRequest, VerifyResult, VerifyTables, VerifyWorld} from '../migration/verify/run.js'
+import {outliveTerminal} from './lost-terminal.js'
+import {SignalWatch} from './signals.js'
+import {newVerifyRenderer} from './verify-renderer.js'
+import {verifyExitCode, verifySummaryLines} from './verify-summary.js'
+
+export interface VerifySessionOptions {
+  /** The command line that was given, quoted for a shell. */
+  commandLine: string
+  json: boolean
+  request: VerifyRequest
+  world: VerifyWorld
+}
+
+/** One run of `table:migrate-verify` in front of a person or a log: shows it and hears signals. */
+export async function verifySession(
+  verify: VerifyTables,
+  {commandLine, json, request, world}: VerifySessionOptions,
+): Promise<{exitCode: ExitCode; result: VerifyResult}> {
+  outliveTerminal([process.stdout, process.stderr])
+  const renderer = newVerifyRenderer({clock: world.clock, json, table: request.table})
+  const signals = new SignalWatch(process, {
+    // eslint-disable-next-line n/no-process-exit, unicorn/no-process-exit -- the second signal asks for just that
+    exit: (code) => process.exit(code),
+    onCrash: (error) => renderer.notice(`an error that nobody caught, stopping: ${messageOf(error)}`),
+    onFirst: (signal) =>
+      renderer.notice(`${signal}: stopping; what was compared is kept. A second one leaves at once.`),
+    onSecond: (signal) =>
+      writeSync(2, `\u001B[?25h\n${signal} again: leaving at once. Nothing was changed anywhere.\n`),
+    onSuspend: () =>
+      renderer.notice('Ctrl-Z is not obeyed: scans would time out. Ctrl-C stops it, and it can be gone on from.'),
+  })
+  let result: VerifyResult | undefined
+  try {
+    result = await verify(
+      request,
+      world,
+      {emit: (event) => renderer.onEvent(event)},
+      {signal: signals.controller.signal},
+    )
+  } finally {
+    await renderer.stop(result)
+    signals.dispose()
+  }
+
+  const exitCode = verifyExitCode(result, signals.first)
+  if (!json) {
+    const width = Math.max(40, Math.min(process.stdout.columns || 100, 100))
+    const stream = exitCode === ExitCode.ok ? process.stdout : process.stderr
+    stream.write(`${verifySummaryLines(result, commandLine, width).join('\n')}\n`)
+  }
+
+  return {exitCode, result}
+}
