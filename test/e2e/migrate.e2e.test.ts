@@ -137,9 +137,6 @@ describe('migrating a table under load', function () {
 
 /** Leaves a real bed as it was; the load has ended. */
 async function cleanUp(bed: Bed, table: string): Promise<void> {
-  await withNodes(bed, (nodes) => nodes.remove(`${bed.root}/${table}`)).catch((error: unknown) => {
-    if (!(error instanceof Error && error.name === 'NO_NODE')) throw error
-  })
   for (const cluster of [bed.source, bed.target]) {
     if (!(await cluster.table(table))) continue
     const entries = await cluster.duplications(table)
@@ -150,8 +147,11 @@ async function cleanUp(bed: Bed, table: string): Promise<void> {
     }
   }
 
-  // Servers must have forgotten a duplication before its table is dropped (measured.md §14).
+  // Servers must have forgotten a duplication before its table is dropped (measured.md §14); locks below the node end too.
   await sleep(bed.clock, 40_000)
+  await withNodes(bed, (nodes) => nodes.remove(`${bed.root}/${table}`)).catch((error: unknown) => {
+    if (!(error instanceof Error && error.name === 'NO_NODE')) throw error
+  })
   for (const cluster of [bed.source, bed.target]) {
     if (await cluster.table(table)) await cluster.dropTable(table, {reserveSeconds: 60})
   }

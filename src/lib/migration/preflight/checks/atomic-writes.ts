@@ -26,8 +26,12 @@ export const atomicWrites: Check = {
     const seen = seenOf(facts)
     if (seen.length > 0) {
       const figures = seen.map(({figure, kind}) => `${kind} ${Math.round(figure * 10) / 10}`).join(', ')
+      // What proves that writes are allowed (probe.ts) is counted like anybody's check_and_set, unless a duplication refuses it.
+      const maybeOurs = seen.every(({kind}) => kind === 'check_and_set')
+        ? ', the probes of an earlier run or rollback among them'
+        : ''
       return confirm(
-        `the table gets atomic writes (${unit}: ${figures}). They are refused from the begin of the duplication to its end, and those accepted in its` +
+        `the table gets atomic writes (${unit}: ${figures}${maybeOurs}). They are refused from the begin of the duplication to its end, and those accepted in its` +
           ' first 30 s are lost on the target',
         'stop the applications that send them for the time of the migration' +
           (isMaster ? ', or make the table atomic_idempotent (set_atomic_idempotent)' : '') +
