@@ -1,6 +1,6 @@
 import type {Cluster} from '../../pegasus/cluster.js'
 import type {PrimaryAt} from '../context.js'
-import {byServer, ownPrimaries, readPrimaries} from './primaries.js'
+import {byServer, DECREES_TIMEOUT_MS, ownPrimaries, readPrimaries} from './primaries.js'
 
 /** A partition's fence: everything accepted so far has a decree at or below it (protocol.md §4.3, step 3). */
 export interface Fence extends PrimaryAt {
@@ -16,7 +16,7 @@ export async function readFences(cluster: Cluster, table: string, signal: AbortS
   const fences = new Map<number, Fence>()
   await Promise.all(
     [...byServer(primaries.values())].map(async ([address, expected]) => {
-      const replicas = await cluster.server(address).replicas({signal})
+      const replicas = await cluster.server(address).replicas({signal, timeoutMs: DECREES_TIMEOUT_MS})
       const own = ownPrimaries(replicas, configuration.appId, expected)
       for (const primary of expected) {
         const {lastCommittedDecree, lastPreparedDecree} = own.get(primary.partitionIndex)!

@@ -4,6 +4,12 @@ import type {ReplicaInfo} from '../../rpc/structs/replica.js'
 import {PartitionStatus} from '../../rpc/structs/replica.js'
 import type {PrimaryAt} from '../context.js'
 
+/**
+ * How long one server may take to tell its decrees: they are read while writes are denied, and a machine that is gone
+ * without a word is replaced within some 9 s (measured.md §10).
+ */
+export const DECREES_TIMEOUT_MS = 4000
+
 /** Where every partition's primary is, as the meta says. @throws MigratorError `observe.no_primary` (it may pass) */
 export async function readPrimaries(
   cluster: Cluster,

@@ -3,7 +3,7 @@ import type {Cluster} from '../../pegasus/cluster.js'
 import type {DuplicationState, ReplicaServer} from '../../pegasus/replica-server.js'
 import type {PrimaryAt} from '../context.js'
 import type {Generation} from '../preflight/check.js'
-import {byServer, ownPrimaries, readPrimaries} from './primaries.js'
+import {byServer, DECREES_TIMEOUT_MS, ownPrimaries, readPrimaries} from './primaries.js'
 
 /** How far one partition's primary has shipped. Decrees as in protocol.md §4.1. */
 export interface PartitionShipping extends PrimaryAt {
@@ -85,7 +85,7 @@ async function readServer(
   appId: number,
   expected: PrimaryAt[],
 ): Promise<ServerReading> {
-  const limits = {signal: query.signal}
+  const limits = {signal: query.signal, ...(query.decrees ? {timeoutMs: DECREES_TIMEOUT_MS} : {})}
   const committed = query.decrees ? ownPrimaries(await server.replicas(limits), appId, expected) : undefined
   const absolute = query.decrees && query.generation === 'master' ? await readAbsolute(query, server, appId) : undefined
   const {states} = await server.duplicationStates(appId, limits)
@@ -121,7 +121,7 @@ async function readAbsolute(
   server: ReplicaServer,
   appId: number,
 ): Promise<Map<number, {confirmedDecree: number; shippedDecree: number}>> {
-  const progress = await server.progress(appId, {signal: query.signal})
+  const progress = await server.progress(appId, {signal: query.signal, timeoutMs: DECREES_TIMEOUT_MS})
   if (!progress) {
     throw new MigratorError('observe.no_progress', `${server.address} does not know replica.query-progress`, {
       facts: {server: server.address},
