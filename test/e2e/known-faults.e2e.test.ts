@@ -78,6 +78,23 @@ const preflightOfDuplication: Story[] = [
   },
 ]
 
+/** Ways in which nothing is shipped any more, and no counter says so. */
+const standstills: [string, (scene: Scene) => Promise<unknown> | void][] = [
+  ['the target refuses them', (scene) => setDeny(scene, 'target', 'reconfig*write')],
+  ['the target table was dropped', ({bed, table}) => bed.target.dropTable(table, {reserveSeconds: 0})],
+  [
+    'the target servers are down',
+    ({target}) => Promise.all(target.servers.map(({address}) => target.killServer(address))),
+  ],
+  [
+    'somebody paused the duplication',
+    (scene) => {
+      scene.source.hazards.crashWhenStoppedUnderLoad = false
+      assert.equal(duplicationOf(scene).alter(DuplicationStatus.DS_PAUSE), 'ERR_OK')
+    },
+  ],
+]
+
 const completion: Story[] = [
   {
     // The checkpoint takes a minute, and all the while only a few mutations are pending.
@@ -102,23 +119,7 @@ const completion: Story[] = [
     },
     title: 'entry 2: writes are not denied before DS_LOG, however few mutations are pending in DS_PREPARE and DS_APP',
   },
-  ...(
-    [
-      ['the target refuses them', (scene) => setDeny(scene, 'target', 'reconfig*write')],
-      ['the target table was dropped', ({bed, table}) => bed.target.dropTable(table, {reserveSeconds: 0})],
-      [
-        'the target servers are down',
-        ({target}) => Promise.all(target.servers.map(({address}) => target.killServer(address))),
-      ],
-      [
-        'somebody paused the duplication',
-        (scene) => {
-          scene.source.hazards.crashWhenStoppedUnderLoad = false
-          assert.equal(duplicationOf(scene).alter(DuplicationStatus.DS_PAUSE), 'ERR_OK')
-        },
-      ],
-    ] satisfies [string, (scene: Scene) => Promise<unknown> | void][]
-  ).map(([what, trouble]): Story => ({
+  ...standstills.map(([what, trouble]): Story => ({
     async play(scene) {
       // As late as can be: the deny is set, and nothing that was written last is shipped yet.
       scene.at(before('deny'), async () => {

@@ -9,8 +9,8 @@ export interface Story {
   title: string
 }
 
-/** How many stories run at the same time: they wait most of their time. `PEGASUS_E2E_AT_ONCE` on slow machines. */
-const AT_ONCE = Number(process.env.PEGASUS_E2E_AT_ONCE ?? 4)
+/** How many stories run at the same time: they wait most of their time. `E2E_AT_ONCE` on slow machines. */
+const AT_ONCE = Number(process.env.E2E_AT_ONCE ?? 4)
 
 /**
  * A suite of stories, each a test with clusters of its own, several of them at the same time. They share one ZooKeeper.

@@ -81,7 +81,7 @@ const order: Story[] = [
       addForeign(scene, true)
       await scene.until('the foreign duplication ships', () => duplicationOf(scene).status === DS_LOG)
       const {rows} = scene.target.table(scene.table).partitions[0]!
-      const [row] = rows.snapshot().filter(({key}) => key.includes('old'))
+      const row = rows.snapshot().find(({key}) => key.includes('old'))
       rows.put(row!.key, Buffer.from('an older value'), 0)
       const result = await scene.migrate(['stopped', 'verify.different'], {
         accepted: ['foreign-duplication'],
@@ -211,6 +211,19 @@ const shipping: Story[] = [
       title: `lesson 11: the target ${what} while the lag is small: it is named before writes are denied`,
     },
   ]),
+  {
+    async play(scene) {
+      scene.at(beginOf('catch-up'), () => {
+        for (const {address} of scene.target.servers) scene.target.setSilent(address, true)
+      })
+      const limits = {...defaultLimits, stallMs: 20_000}
+      const result = await scene.migrate(['stopped', 'catch-up.stalled'], {limits})
+      assert.match(result.error!.message, /partitions 0, 1, 2, 3 ship nothing/)
+      assert.equal(deniedEver(scene), false)
+      await scene.close(result)
+    },
+    title: 'lesson 11: the servers of the target hang while the lag is small: writes are not denied in vain',
+  },
   {
     async play(scene) {
       const client = new TestClient(scene.bed.sandbox, scene.bed.clock)

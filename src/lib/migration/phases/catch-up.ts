@@ -8,6 +8,7 @@ import {ensureSteady, keepOrder} from '../settings.js'
 import {explainTarget, requireFitTarget} from '../target-health.js'
 import {patiently, waitUntil} from '../wait.js'
 import {findEntry} from './duplicate.js'
+import {waitUntilShippingMoves} from './shipping-moves.js'
 
 const POLL_MS = 1000
 const SETTINGS_EVERY_MS = 10_000
@@ -29,6 +30,7 @@ export const catchUp: Phase = {
     {title: 'wait until the pending mutations are few', wait},
     // A small lag tells nothing of a target that takes nothing any more (product.md, lesson 11).
     {title: 'look whether the target is fit', wait: (context) => patiently(context, () => requireFitTarget(context))},
+    {title: 'wait until shipping is seen to move', wait: waitUntilShippingMoves},
   ],
   summarize: ({state}) => `${state.pendingMutations ?? 0} mutations pending`,
 }
