@@ -26,7 +26,7 @@ export function provedBy(known: Known): string[] {
   } else {
     sentences.push(
       state === 'paused'
-        ? `Duplication ${dupid} is paused: what was written to the source since then is not on the target, and stays unproved.`
+        ? `Duplication ${dupid} is paused: a row that differs may be one that is still to be shipped, so it stays unproved until shipping goes on.`
         : 'No duplication ships between the two: what was written to either side since it ended differs, and rightly so.',
       ...quietSentences(known),
     )

@@ -276,10 +276,11 @@ function nextOf(
   const goesOn = canGoOn ? 'The same command goes on from here.' : 'The same command begins anew.'
   if (outcome === 'stopped' || outcome === 'failed') return goesOn
   if (outcome === 'unproved') {
-    const why =
-      state === 'none'
-        ? 'Have nobody write to either side while it runs.'
-        : 'Look at the lag of the duplication, or take a quieter time.'
+    const why = {
+      none: 'Have nobody write to either side while it runs.',
+      paused: 'Resume the duplication, and look again when it has caught up.',
+      shipping: 'Look at the lag of the duplication, or take a quieter time.',
+    }[state]
     return `${why} ${goesOn}`
   }
 
