@@ -26,8 +26,23 @@ export class Cutover {
 
   /** Sends the guard away: only when nothing is denied any more, or nothing may be lifted any more. */
   async dismissGuard(): Promise<void> {
-    await this.guard?.dismiss()
+    const {guard} = this
     this.guard = undefined
+    try {
+      await guard?.dismiss()
+    } catch (error) {
+      // It hears nothing more of this run, looks for itself, and finds nothing to lift.
+      this.context.emit({
+        code: 'guard.not_dismissed',
+        message: `the guard could not be sent away: ${messageOf(error)}`,
+        type: 'warning',
+      })
+    }
+  }
+
+  /** This run ends: a guard that is still there hears no more of it, and goes on by itself. */
+  leaveGuard(): void {
+    this.guard?.leave()
   }
 
   /** @returns what stopped the last attempt, or undefined when the table was handed over */

@@ -32,7 +32,7 @@ export type GuardEnd = 'dismissed' | 'lifted' | 'switched'
  * it never lifts what names the target.
  */
 export async function guardCutover(options: GuardOptions): Promise<GuardEnd> {
-  const {channel, clock, signal} = options
+  const {clock, signal} = options
   const watch = new Watch(options)
   await watch.tell('watching', 'the driver beats')
   let acted: GuardEnd | undefined
@@ -49,7 +49,6 @@ export async function guardCutover(options: GuardOptions): Promise<GuardEnd> {
       acted = await watch.act()
       if (acted === 'switched') return acted
       lingerUntilMs = clock.nowMs() + LINGER_MS
-      await channel.claimant()
     }
 
     if (acted !== undefined && clock.nowMs() > lingerUntilMs) return acted
@@ -68,9 +67,9 @@ class Watch {
 
   /** Takes the deny back, and stays at it until that is proved; ZooKeeper unreachable: never lift, keep trying. */
   async act(): Promise<GuardEnd> {
-    const {channel, clock, context, signal} = this.options
+    const {clock, context, signal} = this.options
     await this.tell('acting', `the driver has been silent for ${SILENT_DRIVER_MS / 1000} s: the deny is taken back`)
-    if (!(await channel.claim('guard'))) {
+    if (!(await this.claim())) {
       await this.tell('switched', 'the operator gave the word that applications move: nothing is lifted')
       return 'switched'
     }
@@ -90,13 +89,39 @@ class Watch {
       }
 
       if (result.state === 'writable') {
-        await restoreSyncInterval(context, signal)
-        await this.tell('lifted', 'every primary accepts writes again')
+        await this.tell('lifted', `every primary accepts writes again${await this.restore()}`)
         return 'lifted'
       }
 
       await this.tell('alarmed', result.reason)
       await sleep(clock, POLL_MS * 4, signal)
+    }
+  }
+
+  /** @returns whether the cutover is the guard's to decide; insists, because a full disk must not leave writes denied */
+  private async claim(): Promise<boolean> {
+    const {channel, clock, context, signal} = this.options
+    for (;;) {
+      try {
+        return await channel.claim('guard')
+      } catch (error) {
+        // With a node its version decides between guard and driver; without one nothing else does.
+        if (context.store) return true
+        await this.tell('alarmed', messageOf(error))
+        await sleep(clock, POLL_MS * 4, signal)
+      }
+    }
+  }
+
+  /** @returns what could not be put back, for the status */
+  private async restore(): Promise<string> {
+    const {context, signal} = this.options
+    try {
+      await restoreSyncInterval(context, signal)
+      return ''
+    } catch (error) {
+      signal.throwIfAborted()
+      return `; the config sync interval could not be put back: ${messageOf(error)}`
     }
   }
 
@@ -114,7 +139,8 @@ class Watch {
 
   async look(): Promise<'beating' | 'dismissed' | 'silent'> {
     const {channel, clock} = this.options
-    const seen = await channel.readBeat()
+    // A beat that cannot be read is one that was not heard.
+    const seen = await channel.readBeat().catch(() => undefined)
     if (seen?.stage === 'dismissed') return 'dismissed'
     if (seen && seen.count !== this.beat.count) this.beat = {atMs: clock.nowMs(), count: seen.count}
     return clock.nowMs() - this.beat.atMs > SILENT_DRIVER_MS ? 'silent' : 'beating'
@@ -122,12 +148,14 @@ class Watch {
 
   async tell(state: GuardStatus['state'], text: string): Promise<void> {
     const {channel, context, pid} = this.options
-    await channel.tell({pid, sinceMs: this.sinceMs, state, text})
-    try {
-      await context.journal?.write({kind: 'guard', state, text})
-    } catch (error) {
-      // A full disk must not keep the guard from lifting the deny; its status file says what it does.
-      context.emit({code: 'journal.write_failed', message: messageOf(error), type: 'warning'})
+    // A full disk must not keep the guard from lifting the deny: each of the two is told if it can be.
+    const told = await Promise.allSettled([
+      channel.tell({pid, sinceMs: this.sinceMs, state, text}),
+      context.journal?.write({kind: 'guard', state, text}),
+    ])
+    for (const result of told) {
+      if (result.status === 'fulfilled') continue
+      context.emit({code: 'journal.write_failed', message: messageOf(result.reason), type: 'warning'})
     }
   }
 }

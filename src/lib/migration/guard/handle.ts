@@ -16,6 +16,8 @@ export interface GuardHandle {
   claimWord(): Promise<void>
   /** Sends the guard away: the deny is lifted and proved, or the table was handed over. */
   dismiss(): Promise<void>
+  /** Falls silent: this run ends while writes may be denied, and the guard goes on. */
+  leave(): void
 }
 
 /**
@@ -81,6 +83,7 @@ export async function sendGuardAway(
 const finished: ReadonlySet<GuardStatus['state']> = new Set(['gone', 'switched'])
 
 class Beater {
+  private beating: Promise<void> = Promise.resolve()
   private count = 0
   private stopped = false
   private timer: Timer | undefined
@@ -91,7 +94,25 @@ class Beater {
     private readonly emit: (event: UnstampedEvent) => void,
   ) {}
 
-  async beat(): Promise<void> {
+  beat(): Promise<void> {
+    this.beating = this.beatOnce()
+    return this.beating
+  }
+
+  /** Without this a process that has ended its work would beat for ever, and its guard never act. */
+  fallSilent(): void {
+    this.stopped = true
+    this.timer?.cancel()
+  }
+
+  async stop(): Promise<void> {
+    this.fallSilent()
+    // A beat under way must not overwrite the dismissal.
+    await this.beating
+    await this.channel.beat(++this.count, 'dismissed')
+  }
+
+  private async beatOnce(): Promise<void> {
     try {
       await this.channel.beat(++this.count, 'armed')
     } catch (error) {
@@ -103,12 +124,6 @@ class Beater {
     }
 
     if (!this.stopped) this.timer = this.clock.setTimer(BEAT_MS, () => void this.beat())
-  }
-
-  async stop(): Promise<void> {
-    this.stopped = true
-    this.timer?.cancel()
-    await this.channel.beat(++this.count, 'dismissed')
   }
 }
 
@@ -128,6 +143,10 @@ class DriverSide implements GuardHandle {
 
   dismiss(): Promise<void> {
     return this.beater.stop()
+  }
+
+  leave(): void {
+    this.beater.fallSilent()
   }
 }
 
