@@ -1,3 +1,4 @@
+import {MigratorError} from '../errors.js'
 import {DuplicationStatus} from '../rpc/structs/duplication.js'
 import type {MigrationContext} from './context.js'
 import {DENY_ENV} from './effects-live.js'
@@ -26,6 +27,16 @@ export async function locate(context: MigrationContext): Promise<Position> {
   const namesTarget = node?.data.clusterName === request.targetCluster
   // Without a node the word is the commit point; its only witness is the journal.
   const word = !request.metaproxy && (hints.word === true || (deny === 'reconfig*all' && hints.closed === true))
+  if (word && !namesTarget && deny === undefined) {
+    throw new MigratorError(
+      'position.reopened',
+      `the word was given that applications of ${request.table} move to ${request.targetCluster}, and since then somebody took the write-deny off the source: what was written there is not on the target`,
+      {
+        next: `If the applications stay on the source: remove duplication ${entry?.dupid ?? '(none is left)'}, drop the copy on the target, move the journal of this migration away, and begin anew.`,
+      },
+    )
+  }
+
   if (namesTarget || word) {
     state.commit = 'done'
     state.dupid = entry?.dupid ?? 0
@@ -36,6 +47,8 @@ export async function locate(context: MigrationContext): Promise<Position> {
 
   if (deny !== undefined && hints.deny === deny) {
     state.denySet = true
+    // Whoever denied may be stopped just before its switch, and wake up: the undo takes the commit away from it first.
+    state.commit = store ? 'uncertain' : 'none'
     state.dupid = entry?.dupid ?? 0
     state.adoptedForeign = false
     state.paused = entry?.status === DuplicationStatus.DS_PAUSE

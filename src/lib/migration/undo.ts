@@ -1,5 +1,7 @@
+import {sleep} from '../clock.js'
 import {messageOf} from '../errors.js'
 import type {MigrationContext} from './context.js'
+import {DENY_ENV} from './effects-live.js'
 import {
   insist,
   liftAndProve,
@@ -11,6 +13,10 @@ import {
 } from './mend.js'
 import {putSettingsBack} from './settings.js'
 import {timersOf} from './timers.js'
+
+/** How long a deny that nobody heard the answer of may still take place. */
+const LATE_DENY_MS = 15_000
+const LATE_DENY_POLL_MS = 1000
 
 export interface UndoOptions extends MendingOptions {
   reason: string
@@ -71,11 +77,39 @@ async function undoBeforeDeny(context: MigrationContext, signal: AbortSignal): P
 
 async function liftDeny(context: MigrationContext, options: UndoOptions): Promise<void> {
   const {clock, state} = context
-  await liftAndProve(context, {...options, configSyncMs: timersOf(state).configSyncMs})
+  const lift = async () => {
+    await liftAndProve(context, {...options, configSyncMs: timersOf(state).configSyncMs})
+    state.window.liftedAtMs = clock.wallMs()
+    if (state.window.firstRefusedAtMs !== undefined) {
+      state.window.windowMs = state.window.liftedAtMs - state.window.firstRefusedAtMs
+    }
+  }
+
+  await lift()
+  if (state.denyUnanswered) await outwaitLateDeny(context, options, lift)
   state.denySet = false
-  state.window.liftedAtMs = clock.wallMs()
-  if (state.window.firstRefusedAtMs !== undefined) {
-    state.window.windowMs = state.window.liftedAtMs - state.window.firstRefusedAtMs
+  state.denyUnanswered = false
+}
+
+/**
+ * A meta whose own ZooKeeper is slow may set the env after it has answered its deletion ("no key need to delete"), and no
+ * server has heard of it by then: so the env is looked at for a while, with writes allowed.
+ */
+async function outwaitLateDeny(
+  context: MigrationContext,
+  options: UndoOptions,
+  lift: () => Promise<void>,
+): Promise<void> {
+  const {clock, request, source} = context
+  const {signal} = options
+  let untilMs = clock.nowMs() + LATE_DENY_MS
+  while (clock.nowMs() < untilMs) {
+    await sleep(clock, LATE_DENY_POLL_MS, signal)
+    const look = () => source.table(request.table, {signal})
+    const table = await insist(context, options, 'looking whether the deny is set after all', look)
+    if (table?.envs.get(DENY_ENV) !== `${request.denyMode}*write`) continue
+    await lift()
+    untilMs = clock.nowMs()
   }
 }
 

@@ -106,10 +106,12 @@ async function setDeny(context: MigrationContext): Promise<void> {
   if (!context.dryRun) {
     // Known before it is sent: if the answer is lost the undo must still take it back.
     state.denySet = true
+    state.denyUnanswered = true
     state.window.setAtMs = clock.wallMs()
   }
 
   await effects.perform({before: null, kind: 'deny', value}, signal)
+  state.denyUnanswered = false
 }
 
 async function proveDenied(context: MigrationContext, report: (progress: Progress) => void): Promise<void> {
