@@ -18,8 +18,15 @@ const POLL_MS = 200
 const SHORT_SILENCE_MS = 400
 /** The drain of 2.4/2.5 takes one to two group checks after the last write (measured.md §3), then some. */
 const DRAIN_MARGIN_MS = 30_000
-/** So long after a primary began to refuse, in-flight prepares and the write queue have come to rest (protocol.md §4.3, step 2). */
-const settleMs = {'2.4': 3000, '2.5': 3000, master: 1000}
+/**
+ * So long after a primary began to refuse, in-flight prepares and the write queue have come to rest (protocol.md §4.3, step 2).
+ * A mutation whose log write hangs on a slow disk is not in the fence of 2.4/2.5, and if it comes later, alone, nothing tells it
+ * from an empty write. Up to a group check costs nothing: the empty write that lets the last mutation go takes one to two.
+ */
+const LONG_SETTLE_MS = 10_000
+const SHORT_SETTLE_MS = 3000
+/** The fences of master count what is being logged. */
+const MASTER_SETTLE_MS = 1000
 
 /** Waits until everything that was accepted is on the target, proved by decrees, then stops all shipping. */
 export const drain: Phase = {
@@ -108,10 +115,17 @@ class DrainPass {
   private async takeFences(checkPrimaries: (now: Map<number, Fence>) => void): Promise<boolean> {
     const {clock} = this.context
     const readAtMs = clock.nowMs()
-    const now = await this.look(() => readFences(this.context.source, this.context.request.table, this.context.signal))
+    const {request, signal, source} = this.context
+    const {generation} = factsOf(this.context).source
+    const now = await this.look(() => readFences(source, request.table, signal, generation))
     checkPrimaries(now)
     const grown = grownFences(this.fences, now, (partition) => this.allowance(partition, readAtMs))
-    for (const fence of grown) this.fences.set(fence.partitionIndex, fence)
+    for (const fence of grown) {
+      this.fences.set(fence.partitionIndex, fence)
+      // What may grow by empty writes alone is counted from this reading.
+      this.finalAtMs.delete(fence.partitionIndex)
+    }
+
     for (const {partitionIndex} of now.values()) {
       if (!this.finalAtMs.has(partitionIndex) && this.restsSince(partitionIndex) <= readAtMs) {
         this.finalAtMs.set(partitionIndex, readAtMs)
@@ -128,7 +142,11 @@ class DrainPass {
   /** When a partition's writes that were under way at the deny have come to rest. */
   private restsSince(partition: number): number {
     const {generation} = factsOf(this.context).source
-    return (this.context.state.denied.get(partition)?.sinceMs ?? 0) + settleMs[generation]
+    const settleMs =
+      generation === 'master'
+        ? MASTER_SETTLE_MS
+        : Math.max(SHORT_SETTLE_MS, Math.min(LONG_SETTLE_MS, this.groupCheckMs))
+    return (this.context.state.denied.get(partition)?.sinceMs ?? 0) + settleMs
   }
 
   /**
