@@ -26,18 +26,8 @@ export class Cutover {
 
   /** Sends the guard away: only when nothing is denied any more, or nothing may be lifted any more. */
   async dismissGuard(): Promise<void> {
-    const {guard} = this
+    await this.guard?.dismiss()
     this.guard = undefined
-    try {
-      await guard?.dismiss()
-    } catch (error) {
-      // It hears nothing more of this run, looks for itself, and finds nothing to lift.
-      this.context.emit({
-        code: 'guard.not_dismissed',
-        message: `the guard could not be sent away: ${messageOf(error)}`,
-        type: 'warning',
-      })
-    }
   }
 
   /** This run ends: a guard that is still there hears no more of it, and goes on by itself. */

@@ -95,7 +95,7 @@ async function lowerOn(context: MigrationContext, fast: FastCutover, address: st
 export async function waitForShortSync(context: MigrationContext, report: (progress: Progress) => void): Promise<void> {
   const {clock, signal, state} = context
   if (!state.fast) return
-  const oldMs = Math.max(LOWERED_SYNC_MS, ...[...state.fast.servers.values()].map((server) => server.oldMs))
+  const oldMs = believeOldInterval(state, state.fast)
   try {
     await waitUntil<string[]>({
       clock,
@@ -130,6 +130,14 @@ export async function waitForShortSync(context: MigrationContext, report: (progr
   }
 }
 
+/** Until the short interval is seen to count: an earlier try may have relied on it, and a restart have undone it since. */
+function believeOldInterval(state: MigrationContext['state'], fast: FastCutover): number {
+  const oldMs = Math.max(LOWERED_SYNC_MS, ...[...fast.servers.values()].map((server) => server.oldMs))
+  const timers = timersOf(state)
+  state.timers = {...timers, configSyncMs: Math.max(timers.configSyncMs, oldMs)}
+  return oldMs
+}
+
 /** Takes the short interval back when the meta leader answers twice as slowly as before. */
 export async function watchMeta(context: MigrationContext): Promise<void> {
   const {fast} = context.state
@@ -141,6 +149,7 @@ export async function watchMeta(context: MigrationContext): Promise<void> {
     message: `the meta leader answers in ${Math.round(nowMs)} ms instead of ${Math.round(fast.metaMs)}: the short ${SYNC_INTERVAL} is taken back`,
     type: 'warning',
   })
+  believeOldInterval(context.state, fast)
   await restoreSyncInterval(context, context.signal)
   context.state.fast = undefined
   context.request = {...context.request, fastCutover: 'off'}

@@ -179,6 +179,8 @@ export function hintsOf(records: readonly JournalRecord[]): JournalHints {
     }
 
     if (record.kind === 'phase' && record.phase === 'verify' && record.state === 'done') {
+      // What the copy looked like is known from here on; where it was in doubt, all rows were compared.
+      hints.ballotsAtAdd = undefined
       hints.shippedInBatches = undefined
     }
 

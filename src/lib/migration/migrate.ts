@@ -2,6 +2,7 @@ import {isMigratorError, messageOf, MigratorError} from '../errors.js'
 import {factsOf, freshState, type MigrationContext} from './context.js'
 import {Cutover} from './cutover.js'
 import {JournaledEffects} from './effects-journaled.js'
+import {DENY_ENV} from './effects-live.js'
 import {RecordingEffects} from './effects-recording.js'
 import {describeEffect} from './effects.js'
 import {restoreSyncInterval} from './fast-cutover.js'
@@ -60,7 +61,7 @@ class Run {
     const {builder, context} = this
     const checked = await runPhases(context, phases.slice(0, 1))
     builder.addTimings(checked.timings)
-    if (checked.error !== undefined) return builder.failed(checked.error, 'refused', context)
+    if (checked.error !== undefined) return this.refused(checked.error)
     let position: Position
     try {
       if (!(await this.confirmed())) return builder.finish(context, 'refused')
@@ -68,15 +69,42 @@ class Run {
       await this.writeBegin()
       position = await locate(context)
     } catch (error) {
-      return builder.failed(error, 'refused', context)
+      return this.refused(error)
     }
 
     try {
       return await this.goOn(position)
     } catch (error) {
       // Phases report their failures; this is for what fails between them. Nothing may be left denied.
-      return this.stop(error)
+      return await this.stop(error)
+    } finally {
+      this.cutover.leaveGuard()
     }
+  }
+
+  /** Nothing was changed; but nobody may believe that writes are allowed where an earlier run left them denied (I2). */
+  private async refused(error: unknown): Promise<MigrationResult> {
+    const {builder, context} = this
+    // Whoever holds the lock answers for the deny.
+    if (!isMigratorError(error, 'lock.held') && (await this.leftDenied())) {
+      const {table} = context.request
+      const message = `${table} is still write-denied on the source by an earlier run. To have writes allowed again: pegasus table:migrate-rollback -t ${table}`
+      context.emit({code: 'deny.left', message, type: 'warning'})
+    }
+
+    return builder.failed(error, 'refused', context)
+  }
+
+  /** Whether an earlier run's deny is there, and the table was not handed over since, as far as can be read. */
+  private async leftDenied(): Promise<boolean> {
+    const {forward: signal, hints, request, source, store} = this.context
+    if (hints.deny === undefined || hints.closed || hints.word) return false
+    const [table, node] = await Promise.allSettled([
+      source.table(request.table, {signal}),
+      store?.read(request.table, signal),
+    ])
+    if (table.status === 'fulfilled' && table.value?.envs.get(DENY_ENV) !== hints.deny) return false
+    return node.status === 'rejected' || node.value?.data.clusterName !== request.targetCluster
   }
 
   private async goOn(position: Position): Promise<MigrationResult> {
@@ -116,9 +144,19 @@ class Run {
       return this.end('write-denied', new MigratorError('undo.failed', undone.reason, {cause: error}))
     }
 
-    await restoreSyncInterval(context, context.forward)
-    if (isMigratorError(error, 'duplicate.primary_moved')) await this.dropTainted()
+    await this.tidy(() => restoreSyncInterval(context, context.forward))
+    if (isMigratorError(error, 'duplicate.primary_moved')) await this.tidy(() => this.dropTainted())
     return this.end('stopped', error)
+  }
+
+  /** Writes are allowed by now: what cannot be tidied up is told, and left to the next run. */
+  private async tidy(work: () => Promise<void>): Promise<void> {
+    try {
+      await work()
+    } catch (error) {
+      const message = `not everything could be put back: ${messageOf(error)}; running the same command again, or table:migrate-rollback, does it`
+      this.context.emit({code: 'stop.left', message, type: 'warning'})
+    }
   }
 
   /** A duplication whose copy may lack writes must not be found and adopted later; removing it before DS_LOG is safe. */

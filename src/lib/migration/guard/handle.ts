@@ -2,7 +2,7 @@ import {type Clock, sleep, type Timer} from '../../clock.js'
 import {messageOf, MigratorError} from '../../errors.js'
 import {machineProcesses, type Processes} from '../../processes.js'
 import type {UnstampedEvent} from '../events.js'
-import type {GuardChannel, GuardStatus} from './channel.js'
+import type {DriverStage, GuardChannel, GuardStatus} from './channel.js'
 
 const BEAT_MS = 1000
 const READY_LIMIT_MS = 10_000
@@ -94,9 +94,10 @@ class Beater {
     private readonly emit: (event: UnstampedEvent) => void,
   ) {}
 
-  beat(): Promise<void> {
-    this.beating = this.beatOnce()
-    return this.beating
+  async beat(): Promise<void> {
+    this.beating = this.send('armed')
+    await this.beating
+    if (!this.stopped) this.timer = this.clock.setTimer(BEAT_MS, () => void this.beat())
   }
 
   /** Without this a process that has ended its work would beat for ever, and its guard never act. */
@@ -109,21 +110,17 @@ class Beater {
     this.fallSilent()
     // A beat under way must not overwrite the dismissal.
     await this.beating
-    await this.channel.beat(++this.count, 'dismissed')
+    await this.send('dismissed')
   }
 
-  private async beatOnce(): Promise<void> {
+  /** A guard that hears nothing acts by itself: it lifts what is denied, and never what was handed over. */
+  private async send(stage: DriverStage): Promise<void> {
     try {
-      await this.channel.beat(++this.count, 'armed')
+      await this.channel.beat(++this.count, stage)
     } catch (error) {
-      this.emit({
-        code: 'guard.beat_failed',
-        message: `the guard cannot hear this run: ${messageOf(error)}`,
-        type: 'warning',
-      })
+      const message = `the guard cannot hear this run: ${messageOf(error)}`
+      this.emit({code: 'guard.beat_failed', message, type: 'warning'})
     }
-
-    if (!this.stopped) this.timer = this.clock.setTimer(BEAT_MS, () => void this.beat())
   }
 }
 

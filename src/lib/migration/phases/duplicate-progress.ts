@@ -7,7 +7,7 @@ import {movedPrimaries, readPrimaries} from '../proof/primaries.js'
 import {notShipping, readShipping, shortList, type ShippingView} from '../proof/shipping.js'
 import {ensureNoBatching, ensureSteady, hostingServers, keepOrder} from '../settings.js'
 import {waitUntil} from '../wait.js'
-import {findEntry} from './duplicate.js'
+import {distrustMoved, findEntry} from './duplicate.js'
 import {slowStage} from './slow-stage.js'
 
 /** Everything moves in steps of the 10 s duplication sync (measured.md §4): what each stage usually takes. */
@@ -98,6 +98,7 @@ class Watch {
     if (entry.status === DuplicationStatus.DS_PREPARE) await this.refuseLostCreate(seen)
     if (entry.status === DuplicationStatus.DS_APP) await this.helpEmptyPartitions(seen)
     if (entry.status === DuplicationStatus.DS_LOG) {
+      distrustMoved(context, primaries)
       seen.view = await readShipping({
         cluster: source,
         decrees: false,

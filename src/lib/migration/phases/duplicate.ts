@@ -1,9 +1,9 @@
 import {MigratorError} from '../../errors.js'
 import {type DuplicationEntry, DuplicationStatus} from '../../rpc/structs/duplication.js'
-import {factsOf, type MigrationContext, type Observation, type Phase} from '../context.js'
+import {factsOf, type MigrationContext, type Observation, type Phase, type PrimaryAt} from '../context.js'
 import type {Progress} from '../events.js'
 import {readPrimaries} from '../proof/primaries.js'
-import {notShipping, readShipping} from '../proof/shipping.js'
+import {notShipping, readShipping, shortList} from '../proof/shipping.js'
 import {BATCH_BYTES, batchingServers, ensureNoBatching, ensureSteady, hostingServers} from '../settings.js'
 import {patiently} from '../wait.js'
 import {waitForShipping} from './duplicate-progress.js'
@@ -34,8 +34,28 @@ async function observe(context: MigrationContext): Promise<Observation> {
     signal: context.signal,
     table: request.table,
   })
+  distrustMoved(context, view.primaries)
   if (notShipping(view) !== undefined || !(await shipsInOrder(context))) return {done: false}
   return {done: true, summary: `duplication ${state.dupid} ships already`}
+}
+
+/**
+ * Primaries that moved before the checkpoint was copied may have left a hole in the copy (protocol.md §3.12). When it was in
+ * DS_LOG before anybody saw that they moved, only a comparison of all rows can tell.
+ */
+export function distrustMoved(
+  {emit, state}: Pick<MigrationContext, 'emit' | 'state'>,
+  primaries: ReadonlyMap<number, PrimaryAt>,
+): void {
+  const {ballotsAtAdd} = state
+  if (!ballotsAtAdd || state.fullVerifyBecause !== undefined) return
+  const moved = [...primaries.values()]
+    .filter(({ballot, partitionIndex}) => ballotsAtAdd[partitionIndex] !== ballot)
+    .map(({partitionIndex}) => partitionIndex)
+  if (moved.length === 0) return
+  state.fullVerifyBecause = `partitions ${shortList(moved)} changed their primary since the duplication was added, perhaps before the checkpoint was copied`
+  const message = `${state.fullVerifyBecause}; all rows will be compared`
+  emit({code: 'duplicate.moved_unseen', message, type: 'warning'})
 }
 
 async function shipsInOrder(context: MigrationContext): Promise<boolean> {

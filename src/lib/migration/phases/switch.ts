@@ -124,7 +124,6 @@ async function confirmProxies(context: MigrationContext, report: (progress: Prog
   }
 
   const forward = context.forward
-  const {configuration} = await readPrimaries(target, request.table, forward)
   const waiting = new Set(request.proxies)
   const seen = new Map<string, string>()
   try {
@@ -135,6 +134,8 @@ async function confirmProxies(context: MigrationContext, report: (progress: Prog
       intervalMs: PROXY_POLL_MS,
       limitMs: request.limits.switchMs,
       async observe() {
+        // Looked at each time: a primary of the target that moves now must not end what can only go forward.
+        const {configuration} = await readPrimaries(target, request.table, forward)
         await Promise.all(
           [...waiting].map(async (proxy) => {
             try {
