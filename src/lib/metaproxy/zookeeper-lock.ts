@@ -247,7 +247,7 @@ class HeldLock implements SharedLock {
         const note = await this.locks.limited(signal, (limit) => this.locks.noteOf(session, path, limit))
         if (note?.token === this.options.note.token) return
       } catch (error) {
-        if (!isMigratorError(error, 'zk.connection_lost') || this.clock.nowMs() > untilMs) throw error
+        if (!isMigratorError(error, 'zk.connection_lost') || this.clock.nowMs() >= untilMs) throw error
         continue
       }
 

@@ -72,7 +72,13 @@ export async function undo(context: MigrationContext, options: UndoOptions): Pro
 async function undoBeforeDeny(context: MigrationContext, signal: AbortSignal): Promise<void> {
   const {dryRun, state} = context
   if (dryRun || context.hints.settings.length === 0 || state.dupid !== 0) return
-  await putSettingsBack(context, signal)
+  try {
+    await putSettingsBack(context, signal)
+  } catch (error) {
+    signal.throwIfAborted()
+    const message = `not every setting could be put back: ${messageOf(error)}; running the same command again, or table:migrate-rollback, does it`
+    context.emit({code: 'setting.left', message, type: 'warning'})
+  }
 }
 
 async function liftDeny(context: MigrationContext, options: UndoOptions): Promise<void> {

@@ -49,6 +49,17 @@ describe('preflight: table envs', () => {
     {
       change(facts) {
         facts.source.table.envs.set(DENY, 'reconfig*all')
+        facts.ownDupid = 77
+        facts.metaproxy!.node!.data.clusterName = facts.request.targetCluster
+      },
+      id: 'source-deny',
+      says: /^ours/,
+      severity: 'ok',
+      when: 'the node names the target, and the journal had no space left for more',
+    },
+    {
+      change(facts) {
+        facts.source.table.envs.set(DENY, 'reconfig*all')
         facts.ownDeny = 'reconfig*write'
       },
       id: 'source-deny',

@@ -1,4 +1,5 @@
 import type {Check, PreflightFacts} from '../check.js'
+import {isResume, nodeNamesTarget} from '../clusters.js'
 import {error, listed, ok, warning} from '../wording.js'
 
 const DENY = 'replica.deny_client_request'
@@ -14,10 +15,12 @@ const keysOf = (entries: string[]) => entries.map((entry) => entry.slice(0, entr
 const sourceDeny: Check = {
   id: 'source-deny',
   needs: ['source.table'],
-  run({ownHandOver, ownDeny, source}) {
+  run(facts) {
+    const {ownDeny, ownHandOver, source} = facts
     const value = source.table.envs.get(DENY)
     if (value === undefined) return ok(`${DENY} is not set`)
-    if (value === ownDeny || (ownHandOver && value === CLOSED)) {
+    const handedOver = ownHandOver || (isResume(facts) && nodeNamesTarget(facts))
+    if (value === ownDeny || (handedOver && value === CLOSED)) {
       return ok(`ours: ${DENY}=${value}, set by an earlier run on this machine`)
     }
 
