@@ -15,6 +15,8 @@ import {proveDeny} from './deny.js'
 import {findEntry} from './duplicate.js'
 
 const POLL_MS = 200
+/** How often the deny env itself is looked at. */
+const ENV_EVERY_MS = 2000
 const SHORT_SILENCE_MS = 400
 /** The drain of 2.4/2.5 takes one to two group checks after the last write (measured.md §3), then some. */
 const DRAIN_MARGIN_MS = 30_000
@@ -75,6 +77,7 @@ async function waitUntilDrained(context: MigrationContext, report: (progress: Pr
 
 /** One attempt to drain with primaries that stay where they are. */
 class DrainPass {
+  private envSeenMs = Number.NEGATIVE_INFINITY
   private readonly fences: Map<number, Fence> = new Map()
   /** When each fence was first read after its partition's writes had come to rest. */
   private readonly finalAtMs: Map<number, number> = new Map()
@@ -91,6 +94,7 @@ class DrainPass {
     const {clock, signal, state} = this.context
     await this.takeFences((primaries) => this.refuseMoved(primaries, state.denied))
     for (;;) {
+      if (clock.nowMs() - this.envSeenMs >= ENV_EVERY_MS) await this.requireDenyEnv()
       const waiting = await this.look(() => this.behind())
       const settled = this.isSettled()
       // Read again while it settles, and whenever all has arrived.
@@ -222,7 +226,14 @@ class DrainPass {
    * when the env goes or when it restarts (then the ballot changes): so a short silence will do here.
    */
   private async requireStillDenied(): Promise<void> {
-    const {request, signal, source} = this.context
+    await this.requireDenyEnv()
+    const proof = await proveDeny(this.context, this.report, SHORT_SILENCE_MS)
+    this.refuseMoved(proof.primaries, this.fences)
+  }
+
+  /** Without it writes are accepted again, and the drain would wait in vain for them to end. */
+  private async requireDenyEnv(): Promise<void> {
+    const {clock, request, signal, source} = this.context
     const table = await this.look(() => source.table(request.table, {signal}))
     if (table?.envs.get(DENY_ENV) !== `${request.denyMode}*write`) {
       throw new MigratorError(
@@ -234,8 +245,7 @@ class DrainPass {
       )
     }
 
-    const proof = await proveDeny(this.context, this.report, SHORT_SILENCE_MS)
-    this.refuseMoved(proof.primaries, this.fences)
+    this.envSeenMs = clock.nowMs()
   }
 
   /** A primary whose server restarted since the deny has shipped its last mutations in batches. */
