@@ -12,6 +12,7 @@ export const journalVersion = 1
 /** What is written down; `at` is the wall clock in ISO 8601, `run` tells runs apart. */
 export type JournalRecord = {at: string; run: string} & (
   | {ballots: Record<string, number>; kind: 'adding'}
+  | {kind: 'not-added'}
   | {dupid: number; kind: 'duplication'}
   | {effect: Effect; kind: 'after'; outcome: 'done' | 'failed' | 'unknown'; detail?: string}
   | {effect: Effect; kind: 'before'}
@@ -172,6 +173,7 @@ export function hintsOf(records: readonly JournalRecord[]): JournalHints {
       hints.ballotsAtAdd = record.ballots
     }
 
+    if (record.kind === 'not-added') hints.adding = undefined
     if (record.kind === 'duplication') {
       hints.adding = undefined
       hints.dupid = record.dupid

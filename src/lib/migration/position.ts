@@ -1,4 +1,5 @@
 import {MigratorError} from '../errors.js'
+import {ExitCode} from '../exit-codes.js'
 import {DuplicationStatus} from '../rpc/structs/duplication.js'
 import type {MigrationContext} from './context.js'
 import {DENY_ENV} from './effects-live.js'
@@ -33,6 +34,19 @@ export async function locate(context: MigrationContext): Promise<Position> {
       `the word was given that applications of ${request.table} move to ${request.targetCluster}, and since then somebody took the write-deny off the source: what was written there is not on the target`,
       {
         next: `If the applications stay on the source: remove duplication ${entry?.dupid ?? '(none is left)'}, drop the copy on the target, move the journal of this migration away, and begin anew.`,
+      },
+    )
+  }
+
+  // A drain ends with a pause: what still ships was switched by somebody else, and nobody proved that all has arrived.
+  if (namesTarget && entry?.status === DuplicationStatus.DS_LOG && deny !== 'reconfig*all') {
+    throw new MigratorError(
+      'position.switched_undrained',
+      `metaproxy's node of ${request.table} names ${request.targetCluster}, but duplication ${entry.dupid} still ships and the source was never drained: somebody switched it by hand`,
+      {
+        exitCode: ExitCode.needsOperator,
+        facts: {dupid: entry.dupid, sourceDeny: deny},
+        next: `Until this is settled both clusters may take writes, and what ships may overwrite newer rows on the target. Either name the source in the node again and run the same command; or deny writes on the source (reconfig*all), wait until pegasus table:migrate-status shows nothing pending, and remove the duplication.`,
       },
     )
   }

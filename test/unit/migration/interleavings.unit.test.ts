@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 
 import {sleep} from '../../../src/lib/clock.js'
 import {MigratorError} from '../../../src/lib/errors.js'
+import {formatNodeData} from '../../../src/lib/metaproxy/node-data.js'
 import type {MigrationContext} from '../../../src/lib/migration/context.js'
 import type {Effect, Effects} from '../../../src/lib/migration/effects.js'
 import {waitForShortSync} from '../../../src/lib/migration/fast-cutover.js'
@@ -10,7 +11,7 @@ import {startGuard} from '../../../src/lib/migration/guard/handle.js'
 import type {MigrationEvent} from '../../../src/lib/migration/index.js'
 import type {RollbackEvent} from '../../../src/lib/migration/rollback/index.js'
 import {type SimulatedCluster, VirtualClock} from '../../sandbox/index.js'
-import {type Driver, Simulation, type SimulationOptions, TABLE} from '../../simulation/simulation.js'
+import {type Driver, NODE, Simulation, type SimulationOptions, TABLE} from '../../simulation/simulation.js'
 import {Tap} from '../../simulation/tap.js'
 
 const DENY_ENV = 'replica.deny_client_request'
@@ -137,6 +138,23 @@ describe('interleavings of a migration', function () {
       },
     })
     assert.equal((await simulation.run(driver.result)).outcome, 'migrated')
+  })
+
+  it('stops when the node was switched by hand while the duplication still ships', async () => {
+    await open({guard: false})
+    const first = simulation.migrate({
+      onEvent(event, life) {
+        if (event.type === 'phase-finished' && event.phase === 'catch-up') life.kill()
+      },
+    })
+    await simulation.until('the death of the first run', () => !first.life.isAlive)
+    const {metas, name} = simulation.target
+    simulation.zookeeper.put(NODE, formatNodeData(name, metas))
+    const result = await simulation.run(simulation.migrate().result)
+    assert.equal(result.outcome, 'refused')
+    assert.equal(result.error?.code, 'position.switched_undrained')
+    assert.equal(denyOf(), undefined, 'nothing was denied or closed')
+    assert.equal(simulation.source.table(TABLE).info.duplicating, true)
   })
 
   it('says so when it refuses to run on a table that an earlier run left denied', async () => {

@@ -121,6 +121,7 @@ describe('hintsOf', () => {
   it('knows that a duplication was being added when its dupid was never written down', () => {
     const adding = {at, ballots: {0: 3}, kind: 'adding', run: 'r'} as const
     assert.deepEqual(hintsOf([adding]), {adding: true, ballotsAtAdd: {0: 3}, settings: []})
+    assert.equal(hintsOf([adding, {at, kind: 'not-added', run: 'r'}]).adding, undefined)
     const hints = hintsOf([adding, {at, dupid: 7, kind: 'duplication', run: 'r'}])
     assert.equal(hints.adding, undefined)
     assert.equal(hints.dupid, 7)

@@ -65,7 +65,9 @@ describe('waitUntil', () => {
   it('ends at once with an error that waiting does not mend', async () => {
     const clock = jumpingClock()
     const gone = new MigratorError('meta.error', 'no such table', {facts: {err: 'ERR_APP_NOT_EXIST'}})
-    const observe = async () => { throw gone; }
+    const observe = async () => {
+      throw gone
+    }
     await assert.rejects(waitUntil({...base(clock), observe}), (error) => error === gone)
     assert.equal(clock.nowMs(), 0)
   })

@@ -1,4 +1,4 @@
-import {MigratorError} from '../../errors.js'
+import {isMigratorError, MigratorError} from '../../errors.js'
 import {type DuplicationEntry, DuplicationStatus} from '../../rpc/structs/duplication.js'
 import {factsOf, type MigrationContext, type Observation, type Phase, type PrimaryAt} from '../context.js'
 import type {Progress} from '../events.js'
@@ -106,12 +106,23 @@ async function addOrAdopt(context: MigrationContext): Promise<void> {
   )
   // Written before the add: if its answer is lost, a later run knows that it is ours and where the primaries were.
   await journal?.write({ballots, kind: 'adding'})
-  const {dupid} = await effects.perform({kind: 'add-duplication', remoteCluster: request.targetCluster}, signal)
+  const dupid = await addOrSayNot(context)
   if (dupid === undefined) return
   state.dupid = dupid
   state.ballotsAtAdd = ballots
   context.hints.dupid = dupid
   await journal?.write({dupid, kind: 'duplication'})
+}
+
+/** After a refusal there is none of ours: one that somebody else makes later must not be taken for it. */
+async function addOrSayNot({effects, journal, request, signal}: MigrationContext): Promise<number | undefined> {
+  try {
+    const {dupid} = await effects.perform({kind: 'add-duplication', remoteCluster: request.targetCluster}, signal)
+    return dupid
+  } catch (error) {
+    if (isMigratorError(error, 'duplicate.exists', 'meta.error')) await journal?.write({kind: 'not-added'})
+    throw error
+  }
 }
 
 /** Our duplication as the meta has it. @throws MigratorError `duplicate.vanished` */
