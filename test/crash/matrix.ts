@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict'
 
+import {parseNodeData} from '../../src/lib/metaproxy/node-data.js'
 import type {EffectKind} from '../../src/lib/migration/effects.js'
 import type {MigrationResult} from '../../src/lib/migration/index.js'
 import type {RollbackResult} from '../../src/lib/migration/rollback/index.js'
 import {assertClean, assertServes, snapshot} from '../simulation/judge.js'
-import {Simulation} from '../simulation/simulation.js'
+import {NODE, Simulation} from '../simulation/simulation.js'
 import {type EffectFault, Tap} from '../simulation/tap.js'
 import {placeOf, type Recording, type Scenario} from './scenarios.js'
+import type {Trouble} from './troubles.js'
 
 /** When a command is hit: at one of its effects, or at the n-th sign of life of one of its waits. */
 export type Moment =
@@ -50,10 +52,48 @@ export async function runCase(scenario: Scenario, moment: Moment, mend: Mend): P
     await scenario.prepare?.(simulation)
     const ended = await hit(simulation, scenario, moment)
     const trial = new Trial(simulation, scenario)
-    if (ended) await trial.judge(ended)
-    else if (mend === 'guard') await trial.guarded()
+    if (ended) {
+      await trial.judge(ended)
+      if (await trial.isOver(ended)) return
+    }
+    if (!ended && mend === 'guard') await trial.guarded()
     else await simulation.pass(PERSON_MS)
     await (mend === 'rollback' ? trial.takeBack() : trial.goOn())
+  } finally {
+    await simulation.stop()
+  }
+}
+
+/** Where a trouble begins: at the n-th sign of life of a place in a command. */
+export type Place = Extract<Moment, {place: string}>
+
+/** Something goes wrong around a command; it must end by itself, say what is so, and be made good by itself run again. */
+export async function runTrouble(scenario: Scenario, {nth, place}: Place, trouble: Trouble): Promise<void> {
+  const simulation = await Simulation.open(scenario.options)
+  try {
+    await scenario.prepare?.(simulation)
+    let began: Promise<void> | undefined
+    let ended: Promise<void> | undefined
+    let signs = 0
+    const end = () => (ended ??= Promise.resolve(trouble.end?.(simulation, driver.life)))
+    const driver = scenario.command(simulation, {
+      onEvent(event, life) {
+        if (placeOf(event) !== place || ++signs !== nth) return
+        began = Promise.resolve(trouble.begin(simulation, life))
+        if (trouble.lastsMs !== undefined) simulation.clock.setTimer(trouble.lastsMs, () => void end())
+      },
+    })
+    const result = await simulation.run(driver.result)
+    assert.ok(began, 'the moment never came')
+    await simulation.run(began)
+    await simulation.run(end())
+    const trial = new Trial(simulation, scenario)
+    await simulation.guardsEnd()
+    await trial.judge(result)
+    if (await trial.isOver(result)) return
+    // Until servers that came back are found healthy again.
+    await simulation.pass(60_000)
+    await trial.goOn()
   } finally {
     await simulation.stop()
   }
@@ -98,11 +138,20 @@ class Trial {
       return
     }
 
-    const side = sideOf(outcome, result, this.scenario)
+    const side = sideOf(this.simulation, result, this.scenario)
     await within(text, () => assertServes(this.simulation, side))
     if (outcome === 'migrated' || outcome === 'rolled-back' || outcome === 'returned') {
       await within(text, () => assertClean(this.simulation))
     }
+  }
+
+  /** Whether the command did all that it was to do: then once more does nothing. */
+  async isOver({outcome}: MigrationResult | RollbackResult): Promise<boolean> {
+    const {scenario, simulation} = this
+    if (outcome !== scenario.ends.outcome || outcome === 'stopped') return false
+    const next = () => scenario.command(simulation, {}).result
+    await this.repeatIsNothing(next, ['migrated', 'refused', 'returned', 'rolled-back'])
+    return true
   }
 
   /** The driver is dead, and nobody but its guard (if there is one already) does anything. */
@@ -145,7 +194,10 @@ class Trial {
     const next = () => simulation.rollback({}, {briefDeny: true}).result
     const result = await simulation.run(next())
     await this.judge(result)
-    if (result.outcome === 'rolled-back') return this.repeatIsNothing(next, ['rolled-back'])
+    if (result.outcome === 'rolled-back' || result.outcome === 'returned') {
+      return this.repeatIsNothing(next, ['rolled-back'])
+    }
+
     // Handed over: clients have written there, and nothing may be lost.
     assert.equal(result.error?.code, 'rollback.would_lose', textOf(result))
     const forward = await simulation.run(simulation.migrate().result)
@@ -165,15 +217,13 @@ class Trial {
   }
 }
 
-function sideOf(
-  outcome: Outcome,
-  result: MigrationResult | RollbackResult,
-  {ends, kind}: Scenario,
-): 'source' | 'target' {
+/** Which side must serve after a command that ended so. */
+function sideOf(simulation: Simulation, {error, outcome}: MigrationResult | RollbackResult, {kind}: Scenario) {
   if (outcome === 'migrated' || outcome === 'switched-unfinished' || outcome === 'handed-over') return 'target'
-  if (result.error?.code === 'rollback.would_lose') return 'target'
-  if (kind === 'rollback' && outcome === 'stopped') return ends.outcome === 'stopped' ? ends.serves : 'source'
-  return 'source'
+  if (error?.code === 'rollback.would_lose') return 'target'
+  // A return that stops leaves the table on the side that the node names.
+  const {clusterName} = parseNodeData(simulation.zookeeper.getData(NODE).bytes)
+  return kind === 'rollback' && outcome === 'stopped' && clusterName === simulation.target.name ? 'target' : 'source'
 }
 
 function textOf(result: MigrationResult | RollbackResult): string {

@@ -85,10 +85,6 @@ async function migrated(simulation: Simulation): Promise<void> {
   assert.equal(outcome, 'migrated')
 }
 
-async function applicationsStop(simulation: Simulation): Promise<void> {
-  await simulation.run(simulation.load!.stop())
-}
-
 function takenBack(name: string, options: SimulationOptions, more: Partial<Scenario>): Scenario {
   return {
     command: (simulation, drive) => simulation.rollback(drive, {briefDeny: true}),
@@ -129,8 +125,7 @@ export const rollbacks: Scenario[] = [
       ends: {outcome: 'returned', serves: 'source'},
       async prepare(simulation) {
         await migrated(simulation)
-        // Nothing may be on the target only: see the application's last words there, then copy none.
-        await applicationsStop(simulation)
+        await simulation.applicationsStop()
         simulation.copyBack()
       },
     },
@@ -154,7 +149,7 @@ export const rollbacks: Scenario[] = [
       ends: {outcome: 'stopped', serves: 'target'},
       async prepare(simulation) {
         await migrated(simulation)
-        await applicationsStop(simulation)
+        await simulation.applicationsStop()
         simulation.copyBack()
       },
     },

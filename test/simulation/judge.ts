@@ -3,7 +3,8 @@ import assert from 'node:assert/strict'
 import {parseNodeData} from '../../src/lib/metaproxy/node-data.js'
 import {encodeKey} from '../../src/lib/pegasus/key-hash.js'
 import type {SimulatedCluster} from '../sandbox/index.js'
-import {NODE, type Simulation, TABLE} from './simulation.js'
+import type {LoadReport} from '../sandbox/load-client.js'
+import {MAX_WRITE_DENY_MS, NODE, type Simulation, TABLE} from './simulation.js'
 
 const DENY_ENV = 'replica.deny_client_request'
 type SideName = 'source' | 'target'
@@ -11,7 +12,7 @@ type SideName = 'source' | 'target'
 /** Waits until the application's writes succeed again on every partition. @throws when they do not within the limit */
 export async function untilWritable(simulation: Simulation, limitMs = 120_000): Promise<void> {
   const {load, source} = simulation
-  if (!load) return
+  if (!load || simulation.isQuiet) return
   const from = load.ledger.history.length
   const {partitionCount} = source.table(TABLE).info
   const written = () => new Set(load.ledger.history.slice(from).map(({partitionIndex}) => partitionIndex)).size
@@ -27,15 +28,22 @@ export async function assertServes(simulation: Simulation, side: SideName): Prom
   }
 
   await untilWritable(simulation)
-  if (load) assert.equal(watch.reigns.at(-1)?.side, side, 'I2: who takes writes')
+  if (load && !simulation.isQuiet) assert.equal(watch.reigns.at(-1)?.side, side, 'I2: who takes writes')
   assert.equal(envOf(cluster), undefined, `I2: ${DENY_ENV} of the side that serves`)
   // Applications come back to the source only by a return.
   if (side === 'target') assert.equal(envOf(source), 'reconfig*all', 'I3: the source refuses everyone')
   watch.assertUnbroken()
+  if (load) assertBound(load.report())
   await assertNothingLost(simulation, side)
   for (const {aborted, address} of [...source.servers, ...target.servers]) {
     assert.equal(aborted, undefined, `${address} went down: ${aborted}`)
   }
+}
+
+/** I7: what the application felt. */
+function assertBound({outages, windowMs}: LoadReport): void {
+  const seen = outages.map(({endMs, startMs}) => `${startMs} to ${endMs ?? 'the end'}`).join(', ')
+  assert.ok(windowMs <= MAX_WRITE_DENY_MS, `I7: writes failed for ${windowMs} ms (${seen})`)
 }
 
 /** I1: reads every key that was ever written. The application goes on. */

@@ -69,6 +69,8 @@ const quickTimers: ClusterOverrides = {
   perfCounterMs: 4000,
 }
 
+/** The bound of every migration here. */
+export const MAX_WRITE_DENY_MS = 120_000
 export const TABLE = 'users'
 export const ROOT = '/pegasus-metaproxy'
 export const NODE = `${ROOT}/${TABLE}`
@@ -101,6 +103,8 @@ export class Simulation {
   /** How each guard ended that ended by itself. */
   readonly guards: {end?: GuardEnd; error?: unknown; life: Life}[] = []
   readonly here: Machine
+  /** Whether nobody writes (any more). */
+  isQuiet = false
   load!: LoadClient | undefined
   proxy!: SimulatedMetaproxy
   sandbox!: Sandbox
@@ -170,7 +174,7 @@ export class Simulation {
       afterDrain: 'ask',
       denyMode: this.options.denyMode ?? 'reconfig',
       limits: defaultLimits,
-      maxWriteDenyMs: 120_000,
+      maxWriteDenyMs: MAX_WRITE_DENY_MS,
       ...(this.hasRoot ? {metaproxy: {hosts: 'zookeeper:2181', root: ROOT}} : {}),
       proxies: this.hasRoot ? [this.proxy.address] : [],
       sourceMetas: this.source.metas,
@@ -232,7 +236,7 @@ export class Simulation {
 
   async stop(): Promise<void> {
     for (const machine of this.disks.keys()) for (const life of machine.lives) life.kill()
-    if (this.load) await this.run(this.load.stop())
+    if (!this.isQuiet) await this.applicationsStop()
     await this.run(this.proxy.stop())
     await this.run(this.sandbox.stop())
   }
@@ -271,6 +275,7 @@ export class Simulation {
       }),
     )
     this.watch.over(this)
+    this.isQuiet = load === false
     if (load === false) return
     this.route.metas = this.source.metas
     this.load = new LoadClient({
@@ -293,7 +298,14 @@ export class Simulation {
   private moveApplications(event: MigrationEvent): void {
     if (!this.hasRoot && event.type === 'effect' && event.effect.kind === 'close-source' && event.state === 'begin') {
       this.route.metas = this.target.metas
+      this.watch.moves = 1
     }
+  }
+
+  /** Nobody writes any more. */
+  async applicationsStop(): Promise<void> {
+    this.isQuiet = true
+    if (this.load) await this.run(this.load.stop())
   }
 
   /** Makes both sides hold the same rows, whatever was written to the target since it serves. */
@@ -303,11 +315,6 @@ export class Simulation {
       for (const {key} of here![index]!.rows.snapshot()) here![index]!.rows.remove(key)
       for (const {expireTs, key, value} of rows.snapshot()) here![index]!.rows.put(key, value, expireTs)
     }
-  }
-
-  /** The operator moves them back. */
-  moveApplicationsBack(): void {
-    this.route.metas = this.source.metas
   }
 
   private drive<R>(

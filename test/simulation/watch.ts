@@ -18,10 +18,14 @@ const CLIENT_WRITES = /\*(put|remove)_qps@/
 
 /** Looks all along at what must be true at every moment: who takes clients' writes (I3), and what the node holds (I4, I6). */
 export class Watch {
+  /** How often the operator moved the applications by hand. */
+  moves = 0
   /** What was wrong, at the moment it was. */
   readonly broken: string[] = []
   readonly nodeWrites: NodeWrite[] = []
   readonly reigns: Reign[] = []
+  /** How often the node came to name the other side. */
+  switches = 0
 
   constructor(private readonly clock: Clock) {}
 
@@ -40,6 +44,7 @@ export class Watch {
         this.broken.push(`I4: ${String(error)}`)
       }
 
+      if (changes) this.switches++
       if (changes && write.writer !== undefined && write.checked.length === 0)
         this.broken.push('I6: the node was written without a look at the lock')
     }
@@ -64,6 +69,8 @@ export class Watch {
   /** @throws AssertionError naming the invariant */
   assertUnbroken(): void {
     assert.deepEqual(this.broken, [])
+    const sides = this.reigns.map(({side}) => side).join(', then ')
+    assert.ok(this.reigns.length - 1 <= Math.max(this.switches, this.moves), `I3: writes were taken by ${sides}`)
   }
 
   private listening(counters: SimulatedReplicaServer['counters'], side: Reign['side']) {
