@@ -46,7 +46,7 @@ function headline({mode, outcome, source, table, target}: VerifyResult): string 
 }
 
 function countLines({mode, partitions, rows, rowsPerSecond, tookMs}: VerifyResult): string[] {
-  const earlier = partitions.earlier > 0 ? ` and ${formatCount(partitions.earlier)} by an earlier run` : ''
+  const earlier = partitions.earlier > 0 ? `, and ${formatCount(partitions.earlier)} by an earlier run,` : ''
   const lines = [
     `${formatCount(partitions.compared)}${earlier} of ${plural(partitions.count, 'partition')}, ${plural(rows.rowsCompared, 'row')} compared in ${formatDuration(tookMs)} (${formatCount(rowsPerSecond)} a second): ${formatCount(rows.equal)} equal, ${formatCount(rows.different)} different, ${formatCount(rows.missingOnTarget)} missing on the target, ${formatCount(rows.missingOnSource)} missing on the source.`,
   ]

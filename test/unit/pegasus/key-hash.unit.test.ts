@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import * as fc from 'fast-check'
 
 import {crc64, decodeKey, encodeKey, hashKeyFor, keyHash, partitionOf} from '../../../src/lib/pegasus/key-hash.js'
-import {dataCalls} from '../../../src/lib/rpc/calls.js'
-import {decodeArguments, decodeRequest} from '../../../src/lib/rpc/frame.js'
+import {dataCalls, metaCalls} from '../../../src/lib/rpc/calls.js'
+import {decodeArguments, decodeRequest, decodeResponse, decodeResult} from '../../../src/lib/rpc/frame.js'
 import {goldenExchanges} from '../../support/golden.js'
 
 /** CRC-64 bit by bit, as the definition has it. */
@@ -70,6 +70,38 @@ describe('key-hash', () => {
   })
 
   describe('partitions', () => {
+    it('are those that real clients sent their requests to', () => {
+      const configurations = new Map<number, number>()
+      for (const {response, rpc} of goldenExchanges()) {
+        if (rpc !== metaCalls.queryConfig.name || !response) continue
+        const {error, result} = decodeResponse(response)
+        if (error !== 'ERR_OK') continue
+        const {appId, partitionCount} = decodeResult(metaCalls.queryConfig.response, result)
+        if (partitionCount > 0) configurations.set(appId, partitionCount)
+      }
+
+      let checked = 0
+      for (const {request, rpc} of goldenExchanges()) {
+        if (rpc !== dataCalls.get.name && rpc !== dataCalls.put.name) continue
+        const {args, head} = decodeRequest(request)
+        const count = configurations.get(head.pid.appId)
+        if (count === undefined) continue
+        const key =
+          rpc === dataCalls.get.name
+            ? decodeArguments(dataCalls.get.request, args)
+            : decodeArguments(dataCalls.put.request, args).key
+        const {hashKey, sortKey} = decodeKey(key)
+        const slow = Number(slowCrc64(hashKey.length > 0 ? hashKey : sortKey) % BigInt(count))
+        assert.deepEqual(
+          [partitionOf(keyHash(hashKey, sortKey), count), slow],
+          [head.pid.partitionIndex, head.pid.partitionIndex],
+        )
+        checked++
+      }
+
+      assert.ok(checked >= 5, `only ${checked}`)
+    })
+
     it('are found with unsigned arithmetic', () => {
       assert.equal(partitionOf(crc64(Buffer.from('a')), 8), 4)
       assert.equal(partitionOf(0xff_ff_ff_ff_ff_ff_ff_ffn, 7), 1)
