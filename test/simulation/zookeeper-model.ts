@@ -107,7 +107,7 @@ export class ZooKeeperModel {
 
   createNumbered(prefix: string, data: Buffer, owner: string): string {
     const parent = prefix.slice(0, prefix.lastIndexOf('/'))
-    this.find(parent)
+    if (!this.nodes.has(parent)) throw refusal(NO_NODE, prefix)
     const number = this.numbers.get(parent) ?? 0
     this.numbers.set(parent, number + 1)
     const path = `${prefix}${String(number).padStart(10, '0')}`
