@@ -47,17 +47,17 @@ describe('sample comparison', () => {
       for (const side of [source, target]) side.put(0, row(`user:${String(n).padStart(6, '0')}`, 'name', 'v'))
     }
 
-    // Where the pieces begin, in tenths of the table.
-    const tenths = new Set<number>()
+    // Where the pieces begin, in begun of the table.
+    const begun = new Set<number>()
     const scan = source.scan.bind(source)
     source.scan = (partition, range) => {
       const place = Number(range?.from?.toString('latin1', 7, 13))
-      if (place > 0) tenths.add(Math.floor((10 * place) / rowCount))
+      if (place > 0) begun.add(Math.floor((10 * place) / rowCount))
       return scan(partition, range)
     }
 
     const report = await verifyOn(clock, {mode: 'sample', partitionCount: 1, sampleRows: 1500, source, target})
-    assert.ok(tenths.size >= 5, `only ${[...tenths].join(' ')}`)
+    assert.ok(begun.size >= 5, `only ${[...begun].join(' ')}`)
     assert.equal(report.rowsCompared, 1500)
     assert.equal(report.equal, 1500)
 
