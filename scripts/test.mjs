@@ -1,4 +1,4 @@
-// `npm test`: everything, on a fresh clone too. Only Node's own modules: it runs before anything is installed.
+// `npm test`: everything, on a fresh clone too; `npm test -- --all`: the whole crash matrix as well. Only Node's own modules: it runs before anything is installed.
 // Its last line is the sum of all test runs.
 import {spawnSync} from 'node:child_process'
 import {existsSync, mkdtempSync, readFileSync, rmSync, statSync} from 'node:fs'
@@ -47,6 +47,8 @@ function runAll() {
   mocha('integration')
   mocha('e2e')
   if (built) mocha('install')
+  // A sample of these runs with the integration tests; all of them take some minutes more: CI does that.
+  if (process.argv.includes('--all')) step('crash matrix', 'npm', 'run', '--silent', 'test:crash')
 }
 
 /** The counts that test/support/counting-reporter.cjs left, one line a run. */
