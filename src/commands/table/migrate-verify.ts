@@ -8,9 +8,7 @@ import {toVerifyRequest, verifyCommandFlags} from '../../lib/ui/verify-flags.js'
 import {verifySession} from '../../lib/ui/verify-session.js'
 
 export default class MigrateVerify extends BaseCommand {
-  static override description = `compare a table with its copy on another cluster, row by row
-
-Reads both sides and changes nothing on either. Works on a live table while a duplication ships: a difference is read
+  static override description = `Reads both sides and changes nothing on either. Works on a live table while a duplication ships: a difference is read
 again until it is gone or proved to stay. Also works when the duplication is paused or gone, and says then what that
 proves. docs/verify.md tells what is compared, what a difference means and what to do.
 

@@ -29,20 +29,20 @@ export const verifyCommandFlags = {
     default: 'full',
     description: 'Compare every row, a sample of them, or only how many there are.',
     env: env('mode'),
-    helpGroup: 'WHAT TO COMPARE',
+    helpGroup: 'COMPARISON',
   }),
   'sample-rows': atLeastOne({
     default: 10_000,
     defaultHelp: async () => '10K',
     description: 'Rows of each side that --mode sample compares.',
     env: env('sample-rows'),
-    helpGroup: 'WHAT TO COMPARE',
+    helpGroup: 'COMPARISON',
     helpValue: 'COUNT',
   }),
   'show-values': Flags.boolean({
     description: 'Show values of rows that differ, up to 256 bytes; by default only their length and hash.',
     env: env('show-values'),
-    helpGroup: 'WHAT TO COMPARE',
+    helpGroup: 'COMPARISON',
   }),
   parallel: atLeastOne({
     default: 4,
