@@ -21,6 +21,7 @@ type Outcome = MigrationResult['outcome'] | RollbackResult['outcome']
 
 /** A person runs the next command so much later, ms. */
 const PERSON_MS = 1500
+const COMMAND_LIMIT_MS = 3_600_000
 
 export function nameOf(moment: Moment): string {
   return 'place' in moment
@@ -56,8 +57,8 @@ export async function runCase(scenario: Scenario, moment: Moment, mend: Mend): P
       await trial.judge(ended)
       if (await trial.isOver(ended)) return
     }
-    if (!ended && mend === 'guard') await trial.guarded()
-    else await simulation.pass(PERSON_MS)
+
+    await (!ended && mend === 'guard' ? trial.guarded() : simulation.pass(PERSON_MS))
     await (mend === 'rollback' ? trial.takeBack() : trial.goOn())
   } finally {
     await simulation.stop()
@@ -75,7 +76,11 @@ export async function runTrouble(scenario: Scenario, {nth, place}: Place, troubl
     let began: Promise<void> | undefined
     let ended: Promise<void> | undefined
     let signs = 0
-    const end = () => (ended ??= Promise.resolve(trouble.end?.(simulation, driver.life)))
+    const end = () => {
+      ended ??= Promise.resolve(trouble.end?.(simulation, driver.life))
+      return ended
+    }
+
     const driver = scenario.command(simulation, {
       onEvent(event, life) {
         if (placeOf(event) !== place || ++signs !== nth) return
@@ -110,13 +115,20 @@ async function hit(simulation: Simulation, scenario: Scenario, moment: Moment) {
     wrapEffects: (live, life) => tap.wrap(live, life),
   })
   let result: MigrationResult | RollbackResult | undefined
-  driver.result.then((value) => {
-    result = value
-  })
-  await simulation.until('the end of the command', () => result !== undefined || !driver.life.isAlive, 3_600_000)
+  let failure: unknown
+  driver.result.then(
+    (value) => {
+      result = value
+    },
+    (error: unknown) => {
+      failure = error
+    },
+  )
+  await simulation.until('the end of the command', () => result !== undefined || !driver.life.isAlive, COMMAND_LIMIT_MS)
   // The death of a command that ended and its result come in the same turn.
   await simulation.pass(0)
   const isKill = moment.fault.startsWith('kill')
+  assert.equal(failure, undefined, 'a command never throws')
   assert.ok(tap.struck || signs > 0, 'the moment never came')
   assert.equal(result === undefined, isKill, `killed, and yet: ${JSON.stringify(result)}`)
   return result

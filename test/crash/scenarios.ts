@@ -56,7 +56,7 @@ export const detours: Scenario[] = [
     'Ctrl-C while it drains',
     {},
     {
-      command: (simulation, options) => {
+      command(simulation, options) {
         const driver = simulation.migrate({
           ...options,
           onEvent(event, life) {
@@ -134,7 +134,7 @@ export const rollbacks: Scenario[] = [
     'a return, interrupted',
     {},
     {
-      command: (simulation, options) => {
+      command(simulation, options) {
         const driver = simulation.rollback({
           ...options,
           onEvent(event, life) {

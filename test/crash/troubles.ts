@@ -39,7 +39,7 @@ export function troubles(): Trouble[] {
   return [
     {
       async begin({source}) {
-        deadMeta = source.metaServers.findIndex((meta) => meta === source.leader)
+        deadMeta = source.leader ? source.metaServers.indexOf(source.leader) : -1
         if (deadMeta !== -1) await source.killMeta(deadMeta)
       },
       async end({source}) {

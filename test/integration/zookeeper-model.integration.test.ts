@@ -56,7 +56,7 @@ async function story({hosts, open}: Subject): Promise<unknown[]> {
   const tell = async (what: string, deed: Promise<unknown>) => {
     try {
       const value = await deed
-      told.push([what, value instanceof Array ? [...value].sort() : value])
+      told.push([what, Array.isArray(value) ? [...value].sort() : value])
     } catch (error) {
       assert.ok(error instanceof MigratorError, String(error))
       told.push([what, error.code, error.facts.path])

@@ -84,7 +84,7 @@ export class ZooKeeperModel {
 
   /** All of them, as after a long absence of the ensemble. */
   expireAll(): void {
-    for (const id of [...this.sessions.keys()]) this.end(id)
+    for (const id of this.sessions.keys()) this.end(id)
   }
 
   /* Operations; they throw what the store's callers know */
