@@ -68,16 +68,28 @@ export function parseLockNote(text: string): LockNote | undefined {
   const {command, host, pid, pidSpace, sinceMs, started, token} = value as Record<string, unknown>
   if (typeof pid !== 'number' || typeof sinceMs !== 'number' || typeof token !== 'string') return undefined
   const word = (part: unknown) => (typeof part === 'string' ? part : '')
-  return {command: word(command), host: word(host), pid, pidSpace: word(pidSpace), sinceMs, started: word(started), token}
+  return {
+    command: word(command),
+    host: word(host),
+    pid,
+    pidSpace: word(pidSpace),
+    sinceMs,
+    started: word(started),
+    token,
+  }
 }
 
 /** Somebody else acts on the table. */
 export function lockHeld(table: string, {command, host, pid, sinceMs}: LockNote): MigratorError {
   const since = new Date(sinceMs).toISOString()
-  return new MigratorError('lock.held', `${table} is being worked on by process ${pid} on ${host} since ${since}: ${command}`, {
-    facts: {command, host, pid, since},
-    next: 'Wait for it, or end it there; its lock goes with it.',
-  })
+  return new MigratorError(
+    'lock.held',
+    `${table} is being worked on by process ${pid} on ${host} since ${since}: ${command}`,
+    {
+      facts: {command, host, pid, since},
+      next: 'Wait for it, or end it there; its lock goes with it.',
+    },
+  )
 }
 
 export function lockLost(table: string, why: string, cause?: unknown): MigratorError {

@@ -35,7 +35,8 @@ export class LiveEffects implements Effects {
 
   private get target(): Cluster {
     const {target} = this.options
-    if (!target) throw new MigratorError('effect.no_target', 'the target cluster is not known: nothing there was touched')
+    if (!target)
+      throw new MigratorError('effect.no_target', 'the target cluster is not known: nothing there was touched')
     return target
   }
 

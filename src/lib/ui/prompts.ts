@@ -70,6 +70,11 @@ export async function askMoved(terminal: Terminal, signal: AbortSignal): Promise
 }
 
 /** Whether this very word was typed. */
-export async function confirmWord(terminal: Terminal, message: string, word: string, signal: AbortSignal): Promise<boolean> {
+export async function confirmWord(
+  terminal: Terminal,
+  message: string,
+  word: string,
+  signal: AbortSignal,
+): Promise<boolean> {
   return (await ask(terminal, message, signal)) === word
 }

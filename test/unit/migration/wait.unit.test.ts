@@ -68,6 +68,7 @@ describe('waitUntil', () => {
     const observe = async () => {
       throw gone
     }
+
     await assert.rejects(waitUntil({...base(clock), observe}), (error) => error === gone)
     assert.equal(clock.nowMs(), 0)
   })
