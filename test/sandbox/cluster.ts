@@ -48,7 +48,6 @@ export class SimulatedCluster extends Switchboard {
   readonly guardian: Guardian
   readonly hazards: Hazards = {crashOnEarlyDrop: false, crashWhenStoppedUnderLoad: false}
   mandatoryAuth: boolean
-  stopped = false
   readonly metaServers: MetaServer[]
   readonly name: string
   readonly profile: Profile
@@ -138,8 +137,8 @@ export class SimulatedCluster extends Switchboard {
   }
 
   async stop(): Promise<void> {
-    this.stopped = true
     for (const process of this.processes) await process.halt()
+    this.guardian.stop()
   }
 
   get processes(): SimulatedProcess[] {

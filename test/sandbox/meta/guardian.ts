@@ -1,3 +1,4 @@
+import type {Timer} from '../../../src/lib/clock.js'
 import {PartitionStatus} from '../../../src/lib/rpc/structs/replica.js'
 import {MetaFunctionLevel} from '../../../src/lib/rpc/structs/cluster.js'
 import type {SimulatedCluster} from '../cluster.js'
@@ -13,6 +14,7 @@ const REASSIGN_DELAY_MS = 300_000
 
 /** Gives partitions their primaries and secondaries, in the steps in which metas do it (measured.md §0, §10). */
 export class Guardian {
+  private readonly timers = new Set<Timer>()
   private readonly deadSinceMs = new Map<string, number>()
 
   constructor(private readonly cluster: SimulatedCluster) {}
@@ -23,9 +25,16 @@ export class Guardian {
 
   /** Nothing of a cluster that was stopped goes on: what waits for a leader would wait for ever. */
   private later(delayMs: number, act: () => void): void {
-    this.world.clock.setTimer(delayMs, () => {
-      if (!this.cluster.stopped) act()
+    const timer = this.world.clock.setTimer(delayMs, () => {
+      this.timers.delete(timer)
+      act()
     })
+    this.timers.add(timer)
+  }
+
+  stop(): void {
+    for (const timer of this.timers) timer.cancel()
+    this.timers.clear()
   }
 
   /** Begins to give replicas to a new or recalled table; its caller has answered already. */
