@@ -140,6 +140,17 @@ describe('interleavings of a migration', function () {
     assert.equal((await simulation.run(driver.result)).outcome, 'migrated')
   })
 
+  it('goes forward from another machine, without the journal, when a run died just after the switch', async () => {
+    await open({guard: false})
+    const tap = new Tap(simulation, (_, {kind}) => (kind === 'switch-node' ? 'kill-after' : undefined))
+    const {life} = simulation.migrate({wrapEffects: (live, owner) => tap.wrap(live, owner)})
+    await simulation.until('the death of the first run', () => !life.isAlive)
+    const result = await simulation.run(simulation.migrate({machine: simulation.machine('there')}).result)
+    assert.equal(result.outcome, 'migrated', result.error?.message)
+    assert.equal(denyOf(), 'reconfig*all')
+    assert.equal(simulation.source.table(TABLE).info.duplicating, false)
+  })
+
   it('stops when the node was switched by hand while the duplication still ships', async () => {
     await open({guard: false})
     const first = simulation.migrate({

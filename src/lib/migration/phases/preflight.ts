@@ -1,7 +1,9 @@
 import {MigratorError} from '../../errors.js'
 import {ExitCode} from '../../exit-codes.js'
 import {factsOf, type MigrationContext, type Phase} from '../context.js'
-import type {CheckResult} from '../preflight/check.js'
+import {DENY_ENV} from '../effects-live.js'
+import type {CheckResult, PreflightFacts} from '../preflight/check.js'
+import {nodeNamesTarget} from '../preflight/clusters.js'
 import {gatherFacts} from '../preflight/gather.js'
 import {runPreflight} from '../preflight/index.js'
 import {readTimers} from '../timers.js'
@@ -34,6 +36,7 @@ async function runChecks(context: MigrationContext): Promise<void> {
     signal,
     ...(store ? {store} : {}),
   })
+  recognizeHandOver(facts)
   state.facts = facts
   state.timers = readTimers(facts, hints.settings)
   const results = await runPreflight(facts, (check) => context.emit({check, type: 'check'}))
@@ -41,6 +44,19 @@ async function runChecks(context: MigrationContext): Promise<void> {
     ({id, severity}) => severity === 'error' || (severity === 'confirm' && !request.accepted.includes(id)),
   )
   if (stopping.length > 0) throw refusal(request.table, stopping)
+}
+
+/**
+ * The node names the target and the source is denied: somebody's migration was switched and is not finished. That is
+ * known without a journal, from any machine, and there is only forward.
+ */
+function recognizeHandOver(facts: PreflightFacts): void {
+  if (facts.unread.has('source.duplications') || facts.unread.has('source.table') || !nodeNamesTarget(facts)) return
+  const deny = facts.source.table.envs.get(DENY_ENV)
+  if (deny === undefined) return
+  facts.ownHandOver = true
+  facts.ownDeny ??= deny
+  facts.ownDupid ??= facts.source.duplications.find(({remote}) => remote === facts.request.targetCluster)?.dupid
 }
 
 function refusal(table: string, stopping: CheckResult[]): MigratorError {
