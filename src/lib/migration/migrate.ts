@@ -12,6 +12,7 @@ import {locate, type Position} from './position.js'
 import {ResultBuilder} from './result-builder.js'
 import type {MigrationResult} from './result.js'
 import {cutoverPhases, phases, runPhases} from './runner.js'
+import {refuseOtherPlan} from './same-plan.js'
 import {undo} from './undo.js'
 
 /** Moves a table, or says what moving it would do. See `Migrate`. */
@@ -22,6 +23,13 @@ export const migrate: Migrate = async (request, world, hooks, {dryRun, signal}) 
     open = await openRun({builder, dryRun, hooks, request, signal, world})
   } catch (error) {
     return builder.failed(error, 'refused')
+  }
+
+  try {
+    await refuseOtherPlan(open.context, open.past, {directory: world.journalDirectory, files: world.files})
+  } catch (error) {
+    await open.close()
+    return builder.failed(error, 'refused', open.context)
   }
 
   try {

@@ -9,7 +9,7 @@ import {RecordingEffects} from './effects-recording.js'
 import type {Effects} from './effects.js'
 import type {UnstampedEvent} from './events.js'
 import type {MigrateHooks, MigrationWorld} from './index.js'
-import {hintsOf, Journal, journalPath, readJournal} from './journal.js'
+import {hintsOf, Journal, journalPath, type JournalRecord, readJournal} from './journal.js'
 import {acquireLock, type MigrationLock} from './lock.js'
 import type {MigrationRequest} from './request.js'
 import type {ResultBuilder} from './result-builder.js'
@@ -20,6 +20,8 @@ export interface OpenRun {
   acquireLock(): Promise<void>
   close(): Promise<void>
   context: MigrationContext
+  /** What earlier runs wrote into the journal. */
+  past: readonly JournalRecord[]
 }
 
 export interface OpenRunOptions {
@@ -101,6 +103,7 @@ export async function openRun(options: OpenRunOptions): Promise<OpenRun> {
       await Promise.all([client.close(), store?.close(), journal?.close()])
     },
     context,
+    past,
   }
 }
 

@@ -140,6 +140,24 @@ describe('interleavings of a migration', function () {
     assert.equal((await simulation.run(driver.result)).outcome, 'migrated')
   })
 
+  it('does not go on from an earlier run that was asked for another target or another node', async () => {
+    await open({guard: false})
+    const first = simulation.migrate({
+      onEvent(event, life) {
+        if (event.type === 'phase-finished' && event.phase === 'duplicate') life.kill()
+      },
+    })
+    await simulation.until('the death of the first run', () => !first.life.isAlive)
+    for (const other of [{targetCluster: 'onebox3'}, {metaproxy: {hosts: 'elsewhere:2181', root: '/other'}}]) {
+      const result = await simulation.run(simulation.migrate({}, other).result)
+      assert.equal(result.outcome, 'refused')
+      assert.equal(result.error?.code, 'plan.differs', result.error?.message)
+    }
+
+    const {result} = simulation.migrate({}, {thresholdMutations: 99})
+    assert.equal((await simulation.run(result)).outcome, 'migrated')
+  })
+
   it('goes forward from another machine, without the journal, when a run died just after the switch', async () => {
     await open({guard: false})
     const tap = new Tap(simulation, (_, {kind}) => (kind === 'switch-node' ? 'kill-after' : undefined))

@@ -13,6 +13,8 @@ const PROBE_TIMEOUT_MS = 3000
 const QUICK_PROBE_TIMEOUT_MS = 600
 /** Between two looks at a server that does not show the wanted state yet. */
 const RETRY_MS = 100
+/** After so long the metas are asked again where the primaries are: a dead one is replaced (measured.md §10). */
+const ROUND_MS = 5000
 /** Between overlapping probes in `timeout` mode. */
 const OVERLAP_MS = 250
 
@@ -76,7 +78,7 @@ export async function proveEverywhere(options: DenyProofOptions): Promise<DenyPr
     await Promise.all(
       [...byServer(todo)].map(async ([, group]) => {
         const {atMs, shown} = await prober.waitForServer(group, startMs)
-        seenAtMs.push(atMs)
+        if (atMs !== undefined) seenAtMs.push(atMs)
         for (const primary of shown) proved.set(primary.partitionIndex, primary)
         options.onProgress?.({
           last: `${group[0]!.server} (${group.length} partitions)`,
@@ -142,11 +144,12 @@ class Prober {
   ) {}
 
   /**
-   * Waits until all partitions of one server show the wanted state.
+   * Waits until all partitions of one server show the wanted state, or it is time to look where their primaries are.
    * @returns wall clock ms of the first one's change, and since when each shows it: when the probe was sent
    */
-  async waitForServer(group: PrimaryAt[], startMs: number): Promise<{atMs: number; shown: DeniedAt[]}> {
+  async waitForServer(group: PrimaryAt[], startMs: number): Promise<{atMs: number | undefined; shown: DeniedAt[]}> {
     const {clock, signal} = this.options
+    const roundMs = clock.nowMs()
     const shownSince: DeniedAt[] = []
     let firstAtMs: number | undefined
     let todo = group
@@ -161,8 +164,9 @@ class Prober {
       for (const primary of shown) if (primary) shownSince.push({...primary, sinceMs})
       if (shownSince.length > 0) firstAtMs ??= atMs
       todo = todo.filter((primary) => !done.has(primary))
-      if (todo.length === 0) return {atMs: firstAtMs!, shown: shownSince}
+      if (todo.length === 0) return {atMs: firstAtMs, shown: shownSince}
       if (clock.nowMs() - startMs > this.options.limitMs) throw notProved(this.options, this.answers)
+      if (clock.nowMs() - roundMs > ROUND_MS) return {atMs: firstAtMs, shown: shownSince}
       if (done.has(undefined)) await sleep(clock, RETRY_MS, signal)
     }
   }
