@@ -53,6 +53,7 @@ export class Scene {
   readonly asked = new Map<string, Set<string>>()
   readonly table = TABLE
   private readonly pending: Promise<unknown>[] = []
+  private loadStopped = false
   private troubles: Trouble[] = []
 
   private constructor(
@@ -159,6 +160,12 @@ export class Scene {
     await assertInvariants(this, result)
   }
 
+  /** The application ends; what it was told still counts. */
+  async stopLoad(): Promise<void> {
+    this.loadStopped = true
+    await this.load?.stop()
+  }
+
   async stop(): Promise<void> {
     await this.load?.stop()
     await this.bed.stop()
@@ -178,7 +185,7 @@ export class Scene {
   /** Waits until the application's writes succeed again on every partition. */
   async untilWritable(): Promise<void> {
     const {load} = this
-    if (!load) return
+    if (!load || this.loadStopped) return
     const from = load.ledger.history.length
     const {partitionCount} = this.source.table(TABLE).info
     await this.until(
