@@ -164,9 +164,10 @@ const denies: Story[] = [
 
 const shipping: Story[] = [
   {
-    options: {load: false, rows: 0},
+    // No empty write lifts a decree above 0 before the duplication looks.
+    options: {load: false, overrides: {source: {group_check_interval_ms: 40_000}}, rows: 0},
     async play(scene) {
-      const result = await scene.migrate(['migrated'])
+      const result = await scene.migrate(['migrated'], {maxWriteDenyMs: 400_000})
       assert.ok(scene.events.some(after('trigger-checkpoint')), 'it hung until then')
       await scene.close(result)
     },
