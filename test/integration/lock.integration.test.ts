@@ -178,9 +178,9 @@ describe('lock of a table in a real ZooKeeper', () => {
     const tap = await ZooKeeperTap.start(zookeeper.address, () => 'pass')
     await take(name, 'a', {}, tap.address)
     let waited = 0
-    const waiting = take(name, 'b', {onWait: () => waited++, waitMs: 10_000})
+    const waiting = take(name, 'b', {onWait: () => waited++, waitMs: 15_000})
     await sleep(systemClock, 500)
-    await endSession(zookeeper.address, tap.sessions[0]!)
+    await endSession(zookeeper.address, tap.sessions.at(-1)!)
     await (await waiting).check(signal)
     assert.ok(waited > 0)
     await tap.close()
