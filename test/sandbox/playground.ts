@@ -4,7 +4,7 @@ import {queryProxy} from '../../src/lib/metaproxy/proxy.js'
 import {PegasusClient} from '../../src/lib/pegasus/client.js'
 import type {Environment} from '../../src/lib/pegasus/env.js'
 import {TableReader} from '../../src/lib/pegasus/rows.js'
-import {type Profile, type Sandbox, seededRandom, startSandbox} from './index.js'
+import {type Flags, type Profile, type Sandbox, seededRandom, startSandbox} from './index.js'
 import {LoadClient, type LoadVerification} from './load-client.js'
 import {type SimulatedMetaproxy, startMetaproxy} from './metaproxy.js'
 import {startZooKeeper, type ZooKeeper} from './zookeeper.js'
@@ -12,6 +12,8 @@ import {ZooKeeperNodes} from './zookeeper-nodes.js'
 
 export interface PlaygroundOptions {
   clock: Clock
+  /** Flags of the servers on both sides that differ from the profile's. */
+  flags?: Partial<Flags>
   partitions: number
   profile: Profile
   /** Rows that are there from the start. */
@@ -44,7 +46,7 @@ function* rowsOf(count: number) {
 
 /** Starts everything; what was started is stopped again when a part fails. */
 export async function startPlayground(options: PlaygroundOptions): Promise<Playground> {
-  const {clock, partitions, profile, rows, table, writesPerSecond} = options
+  const {clock, flags, partitions, profile, rows, table, writesPerSecond} = options
   const stops: (() => Promise<void>)[] = []
   const stop = async () => {
     for (const end of stops.splice(0).reverse()) await end()
@@ -54,7 +56,8 @@ export async function startPlayground(options: PlaygroundOptions): Promise<Playg
     const zookeeper = await startZooKeeper()
     stops.push(() => zookeeper.stop())
     const random = seededRandom(1)
-    const overrides = {source: {zookeeperHosts: zookeeper.address}, target: {zookeeperHosts: zookeeper.address}}
+    const both = {...flags, zookeeperHosts: zookeeper.address}
+    const overrides = {source: both, target: both}
     const sandbox = await startSandbox({clock, listen: 'tcp', overrides, profile, random})
     stops.push(() => sandbox.stop())
     await sandbox.source.createTable(table, {partitionCount: partitions, replicaCount: 3})
