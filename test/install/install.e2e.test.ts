@@ -3,7 +3,7 @@ import {mkdir, mkdtemp, readdir, rm} from 'node:fs/promises'
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
 import {systemClock} from '../../src/lib/clock.js'
-import {migrateFlags, type Playground, startPlayground} from '../sandbox/playground.js'
+import {FAST_SERVERS, migrateFlags, type Playground, startPlayground} from '../sandbox/playground.js'
 import {Host, root, run} from './host.js'
 import {Registry} from './registry.js'
 
@@ -50,7 +50,7 @@ describe('the plugin as it is installed', function () {
     // The installed shell has the ordinary clock, so the servers have it too: faster ones, that say so.
     playground = await startPlayground({
       clock: systemClock,
-      flags: {config_sync_interval_ms: 5000, group_check_interval_ms: 2000},
+      flags: FAST_SERVERS,
       partitions: 4,
       profile: '2.5',
       rows: 200,
