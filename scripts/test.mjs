@@ -1,6 +1,6 @@
 // `npm test`: everything, on a fresh clone too; `npm test -- --all`: the whole crash matrix as well. Only Node's own modules: it runs before anything is installed.
 // Its last line is the sum of all test runs.
-import {spawnSync} from 'node:child_process'
+import {spawn} from 'node:child_process'
 import {existsSync, mkdtempSync, readFileSync, rmSync, statSync} from 'node:fs'
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
@@ -11,24 +11,40 @@ const scratch = mkdtempSync(join(tmpdir(), 'table-migrator-test-'))
 const countsFile = join(scratch, 'counts.jsonl')
 const outcomes = []
 
-/** A step is named by what it is told to run; a failed one does not keep later ones from telling what they know. */
-function step(name, command, ...args) {
-  console.log(`\n=== ${name}`)
+/**
+ * A step is named by what it is told to run; a failed one does not keep later ones from telling what they know.
+ * Its output is shown as it comes, or, for one of several steps at a time, whole at its end.
+ */
+async function step([name, command, ...args], {alone = true} = {}) {
+  if (alone) console.log(`\n=== ${name}`)
   const startMs = Date.now()
-  const {error, status} = spawnSync(command, args, {
+  const child = spawn(command, args, {
     cwd: root,
     env: {...process.env, MOCHA_COUNTS_FILE: countsFile},
     shell: process.platform === 'win32',
-    stdio: ['ignore', 'inherit', 'inherit'],
+    stdio: alone ? ['ignore', 'inherit', 'inherit'] : ['ignore', 'pipe', 'pipe'],
   })
-  if (error) console.error(`${name}: ${error.message}`)
-  const passed = status === 0
-  outcomes.push({name, passed, seconds: (Date.now() - startMs) / 1000})
-  return passed
+  const said = []
+  child.stdout?.on('data', (chunk) => said.push(chunk))
+  child.stderr?.on('data', (chunk) => said.push(chunk))
+  const status = await new Promise((resolve) => {
+    child.once('close', resolve)
+    child.once('error', (error) => {
+      console.error(`${name}: ${error.message}`)
+      resolve(undefined)
+    })
+  })
+  if (!alone) process.stdout.write(Buffer.concat([Buffer.from(`\n=== ${name}\n`), ...said]))
+  outcomes.push({name, passed: status === 0, seconds: (Date.now() - startMs) / 1000})
+  return status === 0
 }
 
+/** Steps that do not disturb each other, at the same time. */
+const together = (...steps) => Promise.all(steps.map((each) => step(each, {alone: false})))
+
 const bin = (name) => join(root, 'node_modules', '.bin', name)
-const mocha = (level) => step(`${level} tests`, bin('mocha'), `test/${level}/**/*.test.ts`)
+const mocha = (level) => [`${level} tests`, bin('mocha'), `test/${level}/**/*.test.ts`]
+const npm = (name, script) => [name, 'npm', 'run', '--silent', script]
 
 /** npm writes its own lockfile into node_modules when it is done. */
 function isInstalled() {
@@ -36,19 +52,20 @@ function isInstalled() {
   return existsSync(installed) && statSync(installed).mtimeMs >= statSync(join(root, 'package-lock.json')).mtimeMs
 }
 
-function runAll() {
-  if (!isInstalled() && !step('install dependencies', 'npm', 'ci', '--no-audit', '--no-fund')) return
-  step('ZooKeeper for the tests', process.execPath, 'scripts/setup-zookeeper.mjs')
-  step('lint', 'npm', 'run', '--silent', 'lint')
-  step('type check', 'npm', 'run', '--silent', 'typecheck')
-  const built = step('build', 'npm', 'run', '--silent', 'build')
-  if (built) step('manifest and README are up to date', process.execPath, 'scripts/check-generated.mjs')
-  mocha('unit')
-  mocha('integration')
-  mocha('e2e')
-  if (built) mocha('install')
-  // A sample of these runs with the integration tests; all of them take some minutes more: CI does that.
-  if (process.argv.includes('--all')) step('crash matrix', 'npm', 'run', '--silent', 'test:crash')
+async function runAll() {
+  if (!isInstalled() && !(await step(['install dependencies', 'npm', 'ci', '--no-audit', '--no-fund']))) return
+  await step(['ZooKeeper for the tests', process.execPath, 'scripts/setup-zookeeper.mjs'])
+  await together(npm('lint', 'lint'), npm('type check', 'typecheck'))
+  const built = await step(npm('build', 'build'))
+  if (built) await step(['manifest and README are up to date', process.execPath, 'scripts/check-generated.mjs'])
+  await step(mocha('unit'))
+  // These two run on clocks that are scaled: whatever takes the cores from them looks like slow servers.
+  await step(mocha('integration'))
+  await step(mocha('e2e'))
+  // The one waits for most of its time, the other counts on virtual time. A sample of it runs with the integration tests.
+  const last = built ? [mocha('install')] : []
+  if (process.argv.includes('--all')) last.push(npm('crash matrix', 'test:crash'))
+  await together(...last)
 }
 
 /** The counts that test/support/counting-reporter.cjs left, one line a run. */
@@ -61,7 +78,7 @@ function sumOfCounts() {
 }
 
 try {
-  runAll()
+  await runAll()
   console.log('')
   for (const {name, passed, seconds} of outcomes)
     console.log(`${passed ? 'ok    ' : 'FAILED'}  ${name} (${seconds.toFixed(1)} s)`)
