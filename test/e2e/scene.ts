@@ -5,22 +5,12 @@ import {join} from 'node:path'
 
 import {sleep} from '../../src/lib/clock.js'
 import type {MigrationEvent, MigrationRequest, MigrationResult, Outcome} from '../../src/lib/migration/index.js'
-import type {ClusterOverrides, SimulatedCluster} from '../sandbox/index.js'
+import type {SimulatedCluster} from '../sandbox/index.js'
 import type {LoadClient, LoadOptions} from '../sandbox/load-client.js'
+import {quickTimers} from '../sandbox/quick-timers.js'
 import type {ZooKeeper} from '../sandbox/zookeeper.js'
 import {type BedOptions, loadClient, move, type MoveOptions, nameSource, type SandboxBed, sandboxBed} from './bed.js'
 import {assertInvariants} from './invariants.js'
-
-/** Shorter than real servers' own, in the same proportions: for scenes in which the time itself does not matter. */
-const quickTimers: ClusterOverrides = {
-  checkpointMs: 3000,
-  config_sync_interval_ms: 6000,
-  dupSyncMs: 3000,
-  followerPrimaryMs: [2000, 3000],
-  group_check_interval_ms: 4000,
-  guardianStepMs: 3000,
-  perfCounterMs: 4000,
-}
 
 export interface SceneOptions extends Omit<BedOptions, 'root' | 'zookeeper'> {
   /** What the application does; `false`: nothing. */

@@ -1,7 +1,8 @@
 import {MigratorError} from '../../src/lib/errors.js'
 import {parseNodeData} from '../../src/lib/metaproxy/node-data.js'
 import type {MetaproxyStore, NodeRecord, VersionCheck} from '../../src/lib/metaproxy/store.js'
-import type {NodeEvent, WatchedNodes} from './metaproxy-nodes.js'
+import type {WatchedNodes} from './metaproxy-nodes.js'
+import {Watches} from './watches.js'
 
 interface Node {
   bytes: Buffer
@@ -11,7 +12,7 @@ interface Node {
 /** A model of the part of ZooKeeper that a migration uses, for simulations on a virtual clock. */
 export class MemoryNodes implements MetaproxyStore {
   private readonly nodes = new Map<string, Node>()
-  private readonly watches = new Map<string, Set<(event: NodeEvent) => void>>()
+  private readonly watches = new Watches((path) => this.nodes.get(path)?.bytes)
 
   constructor(private readonly root: string) {}
 
@@ -51,7 +52,7 @@ export class MemoryNodes implements MetaproxyStore {
   put(path: string, data: Buffer | string): void {
     const version = (this.nodes.get(path)?.version ?? -1) + 1
     this.nodes.set(path, {bytes: Buffer.from(data), version})
-    if (version > 0) this.tell(path, 'changed')
+    if (version > 0) this.watches.tell(path, 'changed')
   }
 
   async read(table: string, signal?: AbortSignal): Promise<NodeRecord> {
@@ -62,32 +63,12 @@ export class MemoryNodes implements MetaproxyStore {
   }
 
   remove(path: string): void {
-    if (this.nodes.delete(path)) this.tell(path, 'deleted')
+    if (this.nodes.delete(path)) this.watches.tell(path, 'deleted')
   }
 
   /** One proxy's view, with watches of its own. */
   watched(): WatchedNodes {
-    let session = {alive: true}
-    return {
-      async close() {
-        session.alive = false
-      },
-      async expire() {
-        session.alive = false
-        session = {alive: true}
-      },
-      read: async (path, onEvent) => {
-        const node = this.nodes.get(path)
-        if (!node) return undefined
-        const mine = session
-        const watches = this.watches.get(path) ?? new Set()
-        this.watches.set(path, watches)
-        watches.add((event) => {
-          if (mine.alive) onEvent(event)
-        })
-        return node.bytes
-      },
-    }
+    return this.watches.view()
   }
 
   private find(path: string): Node {
@@ -98,11 +79,5 @@ export class MemoryNodes implements MetaproxyStore {
 
   private pathOf(table: string): string {
     return `${this.root}/${table}`
-  }
-
-  private tell(path: string, event: NodeEvent): void {
-    const watches = this.watches.get(path)
-    this.watches.delete(path)
-    for (const watch of watches ?? []) queueMicrotask(() => watch(event))
   }
 }

@@ -2,7 +2,8 @@ import type {Clock, Timer} from '../../src/lib/clock.js'
 import type {Answer} from '../../src/lib/metaproxy/zookeeper-errors.js'
 import {translate} from '../../src/lib/metaproxy/zookeeper-errors.js'
 import type {TransactionPart, VersionedBytes} from '../../src/lib/metaproxy/zookeeper-session.js'
-import type {NodeEvent, WatchedNodes} from '../sandbox/metaproxy-nodes.js'
+import type {WatchedNodes} from '../sandbox/metaproxy-nodes.js'
+import {Watches} from '../sandbox/watches.js'
 
 interface Node {
   bytes: Buffer
@@ -44,7 +45,7 @@ export class ZooKeeperModel {
   private readonly numbers = new Map<string, number>()
   private readonly sessions = new Map<string, ServerSession>()
   private nextSession = 1
-  private readonly watches = new Map<string, Set<(event: NodeEvent) => void>>()
+  private readonly watches = new Watches((path) => this.nodes.get(path)?.bytes)
 
   constructor(readonly clock: Clock) {}
 
@@ -133,27 +134,7 @@ export class ZooKeeperModel {
 
   /** One proxy's view, with watches of its own. */
   watched(): WatchedNodes {
-    let session = {alive: true}
-    return {
-      async close() {
-        session.alive = false
-      },
-      async expire() {
-        session.alive = false
-        session = {alive: true}
-      },
-      read: async (path, onEvent) => {
-        const node = this.nodes.get(path)
-        if (!node) return undefined
-        const mine = session
-        const watches = this.watches.get(path) ?? new Set()
-        this.watches.set(path, watches)
-        watches.add((event) => {
-          if (mine.alive) onEvent(event)
-        })
-        return node.bytes
-      },
-    }
+    return this.watches.view()
   }
 
   private find(path: string): Node {
@@ -163,20 +144,14 @@ export class ZooKeeperModel {
   }
 
   private removeNode(path: string): void {
-    if (this.nodes.delete(path)) this.tell(path, 'deleted')
+    if (this.nodes.delete(path)) this.watches.tell(path, 'deleted')
   }
 
   private set(path: string, bytes: Buffer, checked: string[], writer: string | undefined): void {
     const node = this.find(path)
     this.nodes.set(path, {...node, bytes: Buffer.from(bytes), version: node.version + 1})
     this.onWrite?.({atMs: this.clock.nowMs(), bytes, checked, path, writer})
-    this.tell(path, 'changed')
-  }
-
-  private tell(path: string, event: NodeEvent): void {
-    const watches = this.watches.get(path)
-    this.watches.delete(path)
-    for (const watch of watches ?? []) queueMicrotask(() => watch(event))
+    this.watches.tell(path, 'changed')
   }
 }
 
