@@ -2,15 +2,13 @@ import assert from 'node:assert/strict'
 import {mkdtemp, rm} from 'node:fs/promises'
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
-import {fileURLToPath} from 'node:url'
-import {Config} from '@oclif/core'
-import {captureOutput} from '@oclif/test'
 
 import MigrateRollback from '../../src/commands/table/migrate-rollback.js'
 import {scaledClock, sleep} from '../../src/lib/clock.js'
 import {PegasusClient} from '../../src/lib/pegasus/client.js'
 import type {RollbackResult} from '../../src/lib/migration/rollback/index.js'
 import {type Sandbox, startSandbox} from '../sandbox/index.js'
+import {runCommand} from '../support/run-command.js'
 
 const SPEED = 20
 const DENY_ENV = 'replica.deny_client_request'
@@ -42,14 +40,8 @@ describe('table:migrate-rollback on real sockets', () => {
       }
     }
 
-    const config = await Config.load({root: fileURLToPath(new URL('../..', import.meta.url))})
-    try {
-      const words = ['-t', 't', '--source-meta', sandbox.source.metas.join(','), ...argv]
-      const {error, stderr, stdout} = await captureOutput(() => Command.run(words, config), {testNodeEnv: 'production'})
-      return {code: process.exitCode ?? undefined, error: error?.message ?? '', stderr, stdout}
-    } finally {
-      process.exitCode = undefined
-    }
+    const ran = await runCommand(Command, ['-t', 't', '--source-meta', sandbox.source.metas.join(','), ...argv])
+    return {...ran, error: ran.error?.message ?? ''}
   }
 
   const setDeny = () => client.cluster(sandbox.source.metas).setEnvs('t', {[DENY_ENV]: 'reconfig*write'})

@@ -4,8 +4,6 @@ import {mkdtemp, rm} from 'node:fs/promises'
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
 import {fileURLToPath} from 'node:url'
-import {Config} from '@oclif/core'
-import {captureOutput} from '@oclif/test'
 
 import MigrateStatus from '../../src/commands/table/migrate-status.js'
 import {scaledClock, systemClock} from '../../src/lib/clock.js'
@@ -14,6 +12,7 @@ import {readGuard, readLockFacts} from '../../src/lib/migration/status/read-guar
 import {GuardChannel} from '../../src/lib/migration/guard/channel.js'
 import {type Sandbox, startSandbox} from '../sandbox/index.js'
 import {TestClient} from '../sandbox/test-client.js'
+import {runCommand} from '../support/run-command.js'
 import {journal} from '../unit/status/scenarios.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -54,14 +53,8 @@ describe('table:migrate-status', () => {
       }
     }
 
-    const config = await Config.load({root})
-    try {
-      const {error, stderr, stdout} = await captureOutput(() => Command.run(argv, config), {testNodeEnv: 'production'})
-      const code = process.exitCode ?? (error as undefined | {oclif?: {exit?: number}})?.oclif?.exit ?? 0
-      return {code, error, stderr, stdout}
-    } finally {
-      process.exitCode = undefined
-    }
+    const ran = await runCommand(Command, argv)
+    return {...ran, code: ran.code ?? 0}
   }
 
   it('tells by its exit code whether something goes on, and whether a person must look', async () => {

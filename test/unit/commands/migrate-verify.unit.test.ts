@@ -1,8 +1,6 @@
 import assert from 'node:assert/strict'
 import {readFile} from 'node:fs/promises'
 import {fileURLToPath} from 'node:url'
-import {Config} from '@oclif/core'
-import {captureOutput} from '@oclif/test'
 import VerifyCommand from '../../../src/commands/table/migrate-verify.js'
 import {MigratorError} from '../../../src/lib/errors.js'
 import {ExitCode} from '../../../src/lib/exit-codes.js'
@@ -15,6 +13,7 @@ import type {
 import {VerifyList} from '../../../src/lib/ui/verify-renderer.js'
 import {VirtualClock} from '../../sandbox/virtual-clock.js'
 import {type Schema, violations} from '../../support/json-schema.js'
+import {runCommand} from '../../support/run-command.js'
 
 const NEEDED = ['-t', 'users', '-c', 'onebox2', '-m', 'c:3,d:4', '--source-meta', 'a:1,b:2']
 const root = fileURLToPath(new URL('../../..', import.meta.url))
@@ -97,17 +96,7 @@ async function run(argv: string[], verify: VerifyTables = async () => result, en
     }
   }
 
-  const config = await Config.load({root})
-  const before = {...process.env}
-  Object.assign(process.env, env)
-  try {
-    const {error, stderr, stdout} = await captureOutput(() => Command.run(argv, config), {testNodeEnv: 'production'})
-    return {code: process.exitCode ?? undefined, error, request, stderr, stdout}
-  } finally {
-    process.exitCode = undefined
-    for (const key of Object.keys(env)) delete process.env[key]
-    Object.assign(process.env, before)
-  }
+  return {...(await runCommand(Command, argv, env)), request}
 }
 
 describe('table:migrate-verify', () => {

@@ -1,21 +1,15 @@
 import assert from 'node:assert/strict'
-import {fileURLToPath} from 'node:url'
-import {Config} from '@oclif/core'
-import {captureOutput} from '@oclif/test'
 import MigrateCommand from '../../../src/commands/table/migrate.js'
 import {defaultLimits, type Migrate, type MigrationRequest} from '../../../src/lib/migration/index.js'
 import {VirtualClock} from '../../sandbox/virtual-clock.js'
 import {rehearse} from '../../support/rehearsal.js'
+import {type CommandRun, runCommand} from '../../support/run-command.js'
 
 const NEEDED = ['-t', 'users', '-c', 'onebox2', '-m', 'c:3,d:4', '--source-meta', 'a:1,b:2']
 const METAPROXY = ['-r', '/pegasus-metaproxy', '-n', 'zk:2181']
 
-interface Run {
-  code: number | string | undefined
-  error?: Error
-  request?: MigrationRequest
-  stderr: string
-  stdout: string
+interface Run extends CommandRun {
+  request: MigrationRequest | undefined
 }
 
 /** Runs the command in this process, with `migrate` in place of the real one and without a terminal. */
@@ -37,17 +31,7 @@ async function run(
     }
   }
 
-  const config = await Config.load({root: fileURLToPath(new URL('../../..', import.meta.url))})
-  const before = {...process.env}
-  Object.assign(process.env, env)
-  try {
-    const {error, stderr, stdout} = await captureOutput(() => Command.run(argv, config), {testNodeEnv: 'production'})
-    return {code: process.exitCode ?? undefined, error, request, stderr, stdout}
-  } finally {
-    process.exitCode = undefined
-    for (const key of Object.keys(env)) delete process.env[key]
-    Object.assign(process.env, before)
-  }
+  return {...(await runCommand(Command, argv, env)), request}
 }
 
 describe('table:migrate', () => {
