@@ -4,6 +4,7 @@ import {cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync} from 'node:fs'
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
 import {fileURLToPath} from 'node:url'
+import {makeManifest} from './manifest.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const copy = mkdtempSync(join(tmpdir(), 'table-migrator-generated-'))
@@ -23,7 +24,7 @@ try {
   for (const entry of ['README.md', 'bin', 'dist', 'oclif.manifest.json', 'package.json'])
     cpSync(join(root, entry), join(copy, entry), {recursive: true})
   symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'), 'junction')
-  oclif('manifest')
+  makeManifest(copy)
   oclif('readme')
   const stale = ['oclif.manifest.json', 'README.md'].filter(
     (file) => readFileSync(join(copy, file), 'utf8') !== readFileSync(join(root, file), 'utf8'),
