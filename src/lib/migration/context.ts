@@ -9,8 +9,9 @@ import type {GuardHandle} from './guard/handle.js'
 import type {Journal, JournalHints} from './journal.js'
 import type {PreflightFacts} from './preflight/check.js'
 import type {MigrationRequest} from './request.js'
-import type {WriteDenyWindow} from './result.js'
+import type {LastLook, WriteDenyWindow} from './result.js'
 import type {ServerTimers} from './timers.js'
+import type {RecentKeys} from './verify/recent-keys.js'
 
 /** Primary of a partition and the ballot at which it is that. */
 export interface PrimaryAt {
@@ -34,6 +35,14 @@ export interface MigrationState {
   adoptedForeign: boolean
   /** Why rows must be compared in full, whatever was asked for; undefined: they need not. */
   fullVerifyBecause?: string
+  /** Partitions whose rows must be compared in full before the next cutover: the last look could not explain their counts. */
+  compareAgain?: number[]
+  /** Partitions that were, for that reason. */
+  comparedAgain?: ReadonlySet<number>
+  /** What was compared within the write-deny window. */
+  lastLook?: LastLook
+  /** Rows that the target did not have yet when they were compared. */
+  recentKeys?: RecentKeys
   /** Ballots when our duplication was added; a change before DS_LOG may leave a hole (protocol.md §3.12). */
   ballotsAtAdd?: Record<string, number>
   /** Where the deny was proved, and with which ballots. */

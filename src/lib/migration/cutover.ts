@@ -12,7 +12,14 @@ import {mayPass} from './wait.js'
 const DEFAULT_ATTEMPTS = 3
 const UNDO_MARGIN_MS = 2000
 /** What another try may get over, besides servers in passing trouble. */
-const passing = ['batching.returned', 'cutover.bound', 'deny.not_proved', 'drain.limit', 'wait.limit']
+const passing = [
+  'batching.returned',
+  'cutover.bound',
+  'deny.not_proved',
+  'drain.limit',
+  'verify.suspicious',
+  'wait.limit',
+]
 
 /** Deny, drain and switch: within the bound, watched by the guard, and tried again when it was taken back. */
 export class Cutover {
@@ -67,7 +74,8 @@ export class Cutover {
   private async prepareAgain(): Promise<RunOutcome | undefined> {
     const {context} = this
     for (const phase of phases.filter(({id}) => id === 'catch-up' || id === 'verify')) {
-      if (phase.id === 'verify' && context.state.fullVerifyBecause === undefined) continue
+      const {compareAgain, fullVerifyBecause} = context.state
+      if (phase.id === 'verify' && fullVerifyBecause === undefined && compareAgain === undefined) continue
       const outcome = await runPhases(context, [phase])
       this.addTimings(outcome.timings)
       if (outcome.error !== undefined) return outcome

@@ -30,6 +30,7 @@ export class ResultBuilder {
       checks: [...this.checks],
       earlierWindows: context?.state.earlierWindows ?? [],
       effects: this.effects,
+      ...(context?.state.lastLook ? {lastLook: context.state.lastLook} : {}),
       ...(next === undefined ? {} : {next}),
       outcome,
       phases: [...this.timings],

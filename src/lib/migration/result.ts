@@ -40,6 +40,21 @@ export interface WriteDenyWindow {
   windowMs?: number
 }
 
+/** What was compared within the write-deny window, both sides at rest (docs/verify.md). */
+export interface LastLook {
+  /** Partitions whose rows were counted on both sides. */
+  counted: number
+  /** Those of them that differ because rows expire, each side by its own clock, or that were compared again for it. */
+  countsDiffer: number
+  /** Rows known to be written lately that were read on both sides; all were the same. */
+  keysRead: number
+  /** What there was no time for, or why it could not be done. */
+  leftOut?: string
+  partitions: number
+  rowsCompared: number
+  tookMs: number
+}
+
 export interface PhaseTiming {
   durationMs: number
   phase: PhaseId
@@ -56,6 +71,8 @@ export interface MigrationResult {
   earlierWindows: WriteDenyWindow[]
   /** What stopped the run. */
   error?: {code: string; facts: Record<string, boolean | number | string | undefined>; message: string}
+  /** Absent: writes were never denied, or `--verify none`. */
+  lastLook?: LastLook
   /** The one next command or deed, when there is one. */
   next?: string
   outcome: Outcome

@@ -2,6 +2,7 @@ import {ux} from '@oclif/core'
 import {phaseTitles} from '../migration/events.js'
 import type {MigrationResult, Outcome, WriteDenyWindow} from '../migration/result.js'
 import {checkLines} from './checks.js'
+import {lastLookLine} from './last-look.js'
 import {formatCount, formatDuration, formatTimeOfDay, paragraph, plural, printable} from './text.js'
 
 /** Outcomes after which the same command goes on. */
@@ -145,6 +146,7 @@ export function summaryLines(result: MigrationResult, commandLine: string, width
     windowLine(result.writeDeny),
     staleReadsLine(result.writeDeny),
     verificationLine(result),
+    lastLookLine(result),
     phasesLine(result),
     result.settingsPutBack.length > 0 ? `Settings put back: ${result.settingsPutBack.length}.` : undefined,
   ].filter((line) => line !== undefined)

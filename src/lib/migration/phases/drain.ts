@@ -13,6 +13,7 @@ import {mayPass} from '../wait.js'
 import {requireLog, shippingOf} from './catch-up.js'
 import {proveDeny} from './deny.js'
 import {findEntry} from './duplicate.js'
+import {whileLooking} from './last-look.js'
 
 const POLL_MS = 200
 /** How often the deny env itself is looked at. */
@@ -38,7 +39,7 @@ export const drain: Phase = {
   },
   steps: [
     {title: 'wait until everything accepted is on the target', wait: waitUntilDrained},
-    {act: stopShipping, title: 'stop shipping'},
+    {act: (context) => whileLooking(context, stopShipping), title: 'stop shipping'},
   ],
   summarize({state}) {
     const {drainedAtMs, provedAtMs} = state.window

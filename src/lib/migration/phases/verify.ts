@@ -1,19 +1,16 @@
 import {MigratorError} from '../../errors.js'
-import {factsOf, type MigrationContext, type Phase} from '../context.js'
+import type {MigrationContext, Phase} from '../context.js'
 import type {Progress} from '../events.js'
 import type {VerifyMode} from '../request.js'
 import {timersOf} from '../timers.js'
-import {ClusterRows} from '../verify/cluster-rows.js'
 import {shortestRereadLimitMs, verdictOf, type VerifyReport, verifyTable} from '../verify/index.js'
+import {RecentKeys} from '../verify/recent-keys.js'
+import {expiryToleranceSeconds, openBothSides} from './both-sides.js'
 import {shippingOf} from './catch-up.js'
-import {findEntry} from './duplicate.js'
 
 const PARALLEL_PARTITIONS = 4
 /** A mutation ships at the latest two group checks after it was written (measured.md §3), and some margin. */
 const SHIP_MARGIN_MS = 20_000
-/** Each side gives an expiry to rows without one when it applies them, or compacts, by its own clock (protocol.md §6.4). */
-const DEFAULT_TTL_ENV = 'default_ttl'
-const CLOCK_SKEW_S = 60
 
 /** Compares rows of the live table on both sides, before writes are denied: only values can tell (product.md, lesson 13). */
 export const verify: Phase = {
@@ -34,19 +31,17 @@ export const verify: Phase = {
 
 /** Where the order of shipping is in doubt nothing less than all rows will do. */
 function wantedMode(state: MigrationContext['state'], asked: VerifyMode): VerifyMode {
-  return state.adoptedForeign || state.fullVerifyBecause !== undefined ? 'full' : asked
+  const inDoubt = state.adoptedForeign || state.fullVerifyBecause !== undefined || state.compareAgain !== undefined
+  return inDoubt ? 'full' : asked
 }
 
 async function wait(context: MigrationContext, report: (progress: Progress) => void): Promise<void> {
-  const {client, clock, random, request, signal, source, state, target} = context
-  const facts = factsOf(context)
+  const {clock, random, request, signal, state} = context
   const mode = wantedMode(state, request.verify)
-  const [sourceConfiguration, targetConfiguration] = await Promise.all([
-    source.configuration(request.table, {signal}),
-    target.configuration(request.table, {signal}),
-  ])
-  state.targetAppId = targetConfiguration.appId
-  const common = {client, signal, table: request.table}
+  const sides = await openBothSides(context, signal)
+  const partitions = state.fullVerifyBecause === undefined ? state.compareAgain : undefined
+  const recentKeys = state.recentKeys ?? new RecentKeys()
+  state.recentKeys = recentKeys
   const result = await verifyTable({
     clock,
     emit: (seen) =>
@@ -55,11 +50,12 @@ async function wait(context: MigrationContext, report: (progress: Progress) => v
         partitionsDone: seen.partitionsDone,
         text: `${seen.mode}: ${seen.rowsCompared} rows compared, ${seen.suspects} read again, ${seen.differences} differ`,
       }),
-    expiryToleranceSeconds: facts.source.table.envs.has(DEFAULT_TTL_ENV) ? await sinceDuplicated(context) : 0,
+    expiryToleranceSeconds: await expiryToleranceSeconds(context),
     limitMs: request.limits.verifyMs,
     mode,
+    onSuspect: (partition, key) => recentKeys.add(partition, key),
     parallel: PARALLEL_PARTITIONS,
-    partitionCount: sourceConfiguration.partitionCount,
+    ...(partitions === undefined ? {} : {partitions}),
     async progress() {
       const view = await shippingOf(context, true)
       return Array.from({length: view.partitionCount}, (_, index) => view.partitions.get(index))
@@ -68,8 +64,7 @@ async function wait(context: MigrationContext, report: (progress: Progress) => v
     rereadLimitMs: Math.max(shortestRereadLimitMs, 2 * timersOf(context.state).groupCheckMs + SHIP_MARGIN_MS),
     sampleRows: request.verifySampleRows,
     signal,
-    source: new ClusterRows({...common, cluster: source, configuration: sourceConfiguration, name: 'source'}),
-    target: new ClusterRows({...common, cluster: target, configuration: targetConfiguration, name: 'target'}),
+    ...sides,
   })
   state.verification = {
     partitions: result.partitions,
@@ -78,13 +73,9 @@ async function wait(context: MigrationContext, report: (progress: Progress) => v
     rowsCountedTarget: sum(result.countsTarget),
   }
   judge(context, result)
+  state.comparedAgain = new Set([...(state.comparedAgain ?? []), ...(state.compareAgain ?? [])])
+  state.compareAgain = undefined
   state.fullVerifyBecause = undefined
-}
-
-/** Seconds since the duplication was added: so much may lie between the times at which the two sides applied a write. */
-async function sinceDuplicated(context: MigrationContext): Promise<number> {
-  const {createTsMs} = await findEntry(context)
-  return Math.max(0, Math.ceil((context.clock.wallMs() - createTsMs) / 1000)) + CLOCK_SKEW_S
 }
 
 function sum(counts: number[]): number {

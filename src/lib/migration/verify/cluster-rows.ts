@@ -58,7 +58,13 @@ export class ClusterRows implements RowSource {
     const {pace} = this.options
     return this.bearing(partition, (primary) =>
       // 2.4 cannot count and sends what it has: keys at least without values.
-      this.reader.countPartition(this.pid(partition), primary, {noValue: true, pace, signal, timeoutMs: 30_000}),
+      this.reader.countPartition(this.pid(partition), primary, {
+        batchSize: Math.min(mostRowsPerBatch, pace?.mostRowsAtOnce ?? mostRowsPerBatch),
+        noValue: true,
+        pace,
+        signal,
+        timeoutMs: 30_000,
+      }),
     )
   }
 

@@ -11,9 +11,11 @@ export interface Comparison {
   judge: Judge
   /** Ends everything that is under way. */
   onError(error: unknown): void
+  /** Hears of rows with an expiry: not of each, but of the first of every piece that is the same, and of every other row. */
+  onExpiry?(): void
   /** Called now and then, between rows. */
   onProgress(): void
-  pool: SuspectPool
+  pool: Pick<SuspectPool, 'add'>
   signal: AbortSignal
   source: RowSource
   /** Whether to end before the next row. */
@@ -58,6 +60,7 @@ export async function compareRange(
         rows++
         onKey?.(lastKey)
         if (c.apart.size > 0 && isApart(lastKey)) return
+        if (seen.batch!.expireTsSeconds(seen.index) !== 0) c.onExpiry?.()
         c.tally.compared(partition, 1)
         const judgement = judgeAt(c.judge, sourceRow, targetRow)
         if (judgement === 'equal') c.tally.equal(partition, 1)
@@ -67,6 +70,7 @@ export async function compareRange(
       same(batch, index, count) {
         lastKey = batch.key(index + count - 1)
         rows += count
+        if (c.onExpiry && batch.expireTsSeconds(index) !== 0) c.onExpiry()
         if (onKey) for (let n = 0; n < count; n++) onKey(batch.key(index + n))
         let left = count
         if (c.apart.size > 0) for (let n = 0; n < count; n++) if (isApart(batch.key(index + n))) left--

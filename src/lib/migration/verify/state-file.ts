@@ -1,6 +1,7 @@
 import {join} from 'node:path'
 import type {Clock} from '../../clock.js'
 import type {Files} from '../../files.js'
+import {isInstant} from '../../values.js'
 import {journalFileName} from '../journal.js'
 import {defaultTtlEnv, type Sides} from './sides.js'
 import type {RowCounts, SettledPartition} from './types.js'
@@ -117,7 +118,7 @@ function parse(text: string | undefined): Saved | undefined {
     return undefined // torn or not ours: everything is compared again
   }
 
-  if (saved?.schema !== 1 || !saved.identity || typeof saved.sinceMs !== 'number') return undefined
+  if (saved?.schema !== 1 || !saved.identity || !isInstant(saved.sinceMs)) return undefined
   const count = saved.identity.partitionCount
   const partitions = new Map<number, SettledPartition>()
   for (const partition of Array.isArray(saved.partitions) ? saved.partitions : []) {

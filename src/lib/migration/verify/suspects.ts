@@ -31,6 +31,7 @@ export interface SuspectOptions {
   judge: Judge
   /** Called after each round. */
   onRound(): void
+  onSuspect?(partition: number, key: Buffer): void
   /** Rows that are read again at once. */
   parallel: number
   progress: ReadProgress
@@ -69,7 +70,9 @@ export class SuspectPool {
   add(partition: number, key: Buffer): Promise<void> | void {
     const deadlineMs = this.options.clock.nowMs() + this.limitMs
     // A copy: the row's key is a piece of a whole batch, which would stay in memory with it.
-    this.open.push({changedAtSource: false, deadlineMs, key: Buffer.from(key), partition, secondTime: false})
+    const suspect = {changedAtSource: false, deadlineMs, key: Buffer.from(key), partition, secondTime: false}
+    this.open.push(suspect)
+    this.options.onSuspect?.(partition, suspect.key)
     this.notify()
     if (this.open.length >= mostOpenSuspects) return this.untilRoom()
   }

@@ -139,6 +139,8 @@ export interface VerifyOptions {
   mode: VerifyMode
   /** Called once for each partition of which nothing is open any more. */
   onSettled?(partition: SettledPartition): void
+  /** Hears of every row that differed when it was first read: it was written a moment ago, or is wrong. */
+  onSuspect?(partition: number, key: Buffer): void
   /** Partitions at once. */
   parallel: number
   partitionCount: number
