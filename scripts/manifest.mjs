@@ -20,11 +20,11 @@ function fixHelp(manifest) {
   return manifest
 }
 
-/** @param env default: one that has no variable that a flag takes its default from */
-export function makeManifest(directory, env = {HOME: directory, PATH: process.env.PATH}) {
+export function makeManifest(directory) {
   const {status} = spawnSync(OCLIF, ['manifest'], {
     cwd: directory,
-    env,
+    // A fixed environment: oclif takes defaults of flags from it.
+    env: {HOME: directory, PATH: process.env.PATH},
     shell: process.platform === 'win32',
     stdio: ['ignore', 'inherit', 'inherit'],
   })
