@@ -1,4 +1,5 @@
 import {MigratorError} from '../errors.js'
+import {isInstant, isPid} from '../values.js'
 import type {VersionCheck} from './store.js'
 
 /** Who holds a lock; what `table:migrate-status` shows. */
@@ -66,7 +67,7 @@ export function parseLockNote(text: string): LockNote | undefined {
 
   if (typeof value !== 'object' || value === null) return undefined
   const {command, host, pid, pidSpace, sinceMs, started, token} = value as Record<string, unknown>
-  if (typeof pid !== 'number' || typeof sinceMs !== 'number' || typeof token !== 'string') return undefined
+  if (!isPid(pid) || !isInstant(sinceMs) || typeof token !== 'string') return undefined
   const word = (part: unknown) => (typeof part === 'string' ? part : '')
   return {
     command: word(command),

@@ -4,6 +4,7 @@ import type {Clock} from '../clock.js'
 import {messageOf, MigratorError} from '../errors.js'
 import {type AppendFile, diskFiles, type Files} from '../files.js'
 import type {Effect} from './effects.js'
+import {isRecord} from './journal-record.js'
 import {BATCH_BYTES} from './settings.js'
 
 /** Version of the format; a file with a newer one is refused, not guessed at. */
@@ -119,24 +120,23 @@ export async function readJournal(path: string, files: Files = diskFiles): Promi
 function parseJournal(text: string, path: string): JournalRecord[] {
   const records: JournalRecord[] = []
   for (const line of text.split('\n')) {
-    const record = parseLine(line)
-    if (!record) continue
-    if (record.kind === 'begin' && record.version > journalVersion) {
-      throw new MigratorError('journal.newer', `journal ${path} was written by a newer version (${record.version})`, {
+    const value = parseLine(line)
+    const {kind, version} = (value ?? {}) as Partial<BeginRecord>
+    if (kind === 'begin' && Number(version) > journalVersion) {
+      throw new MigratorError('journal.newer', `journal ${path} was written by a newer version (${version})`, {
         next: 'Update the plugin: pegasus plugins update',
       })
     }
 
-    records.push(record)
+    if (isRecord(value)) records.push(value)
   }
 
   return records
 }
 
-function parseLine(line: string): JournalRecord | undefined {
+function parseLine(line: string): unknown {
   try {
-    const value: unknown = JSON.parse(line)
-    return typeof value === 'object' && value !== null && 'kind' in value ? (value as JournalRecord) : undefined
+    return JSON.parse(line)
   } catch {
     // A torn last line: the machine died while it was written, so the effect after it never began.
     return undefined

@@ -2,10 +2,16 @@ import {join} from 'node:path'
 
 import {messageOf, MigratorError} from '../../errors.js'
 import {diskFiles, type Files} from '../../files.js'
+import {isInstant, isPid} from '../../values.js'
 import {journalFileName} from '../journal.js'
 
 /** What the driver tells the guard with each beat. */
 export type DriverStage = 'armed' | 'dismissed'
+
+interface Beat {
+  count: number
+  stage: DriverStage
+}
 
 /** What the guard tells of itself; `table:migrate-status` shows it. */
 export interface GuardStatus {
@@ -62,12 +68,14 @@ export class GuardChannel {
     await Promise.all(paths.map((path) => this.files.remove(path)))
   }
 
-  async readBeat(): Promise<{count: number; stage: DriverStage} | undefined> {
-    return this.readJson('beat')
+  /** @throws MigratorError `guard.channel` */
+  async readBeat(): Promise<Beat | undefined> {
+    return this.readJson('beat', isBeat)
   }
 
+  /** @throws MigratorError `guard.channel` */
   async readStatus(): Promise<GuardStatus | undefined> {
-    return this.readJson('guard')
+    return this.readJson('guard', isStatus)
   }
 
   async tell(status: GuardStatus): Promise<void> {
@@ -78,18 +86,43 @@ export class GuardChannel {
     try {
       return await this.files.read(`${this.base}.${name}`)
     } catch (error) {
-      throw new MigratorError('guard.channel', `the guard's file ${this.base}.${name}: ${messageOf(error)}`, {
-        cause: error,
-      })
+      throw this.trouble(name, messageOf(error), error)
     }
   }
 
-  private async readJson<T>(name: string): Promise<T | undefined> {
+  private async readJson<T>(name: string, isWhole: (value: Partial<T>) => boolean): Promise<T | undefined> {
     const text = await this.read(name)
-    return text === undefined ? undefined : (JSON.parse(text) as T)
+    if (text === undefined) return undefined
+    let value: unknown
+    try {
+      value = JSON.parse(text)
+    } catch (error) {
+      throw this.trouble(name, 'it is damaged', error)
+    }
+
+    if (typeof value !== 'object' || value === null || !isWhole(value)) throw this.trouble(name, 'it is damaged')
+    return value as T
   }
 
   private replace(name: string, text: string): Promise<void> {
     return this.files.replace(`${this.base}.${name}`, text)
   }
+
+  private trouble(name: string, why: string, cause?: unknown): MigratorError {
+    const path = `${this.base}.${name}`
+    return new MigratorError('guard.channel', `the guard's file ${path}: ${why}`, {
+      cause,
+      next: `Make its directory readable; if the file is damaged and no guard of the table runs here, delete it.`,
+    })
+  }
+}
+
+const states: ReadonlySet<unknown> = new Set(['acting', 'alarmed', 'gone', 'lifted', 'switched', 'watching'])
+
+function isBeat({count, stage}: Partial<Beat>): boolean {
+  return Number.isSafeInteger(count) && (stage === 'armed' || stage === 'dismissed')
+}
+
+function isStatus({pid, sinceMs, state, text}: Partial<GuardStatus>): boolean {
+  return isPid(pid) && isInstant(sinceMs) && states.has(state) && typeof text === 'string'
 }

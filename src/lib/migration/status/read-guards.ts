@@ -1,7 +1,7 @@
 import {MigratorError} from '../../errors.js'
 import {diskFiles} from '../../files.js'
 import type {LockNote} from '../../metaproxy/shared-lock.js'
-import {GuardChannel, type GuardStatus} from '../guard/channel.js'
+import {GuardChannel} from '../guard/channel.js'
 import {type LockPlace, readLock} from '../lock.js'
 import type {GuardFacts, JournalFacts, LockFacts} from './facts.js'
 import type {StatusWorld} from './query.js'
@@ -13,18 +13,9 @@ export async function readGuard(
   journal: JournalFacts,
 ): Promise<GuardFacts | undefined> {
   const channel = new GuardChannel(world.journalDirectory, table, journal.targetCluster, world.files ?? diskFiles)
-  const status = await readStatus(channel)
+  const status = await channel.readStatus()
   if (!status || status.sinceMs < journal.startedAtMs) return undefined
   return {...status, alive: (world.isAlive ?? isAlive)(status.pid)}
-}
-
-async function readStatus(channel: GuardChannel): Promise<GuardStatus | undefined> {
-  try {
-    return await channel.readStatus()
-  } catch (error) {
-    if (!(error instanceof SyntaxError)) throw error
-    throw new MigratorError('guard.channel', `the guard's status file is damaged: ${error.message}`, {cause: error})
-  }
 }
 
 function isAlive(pid: number): boolean {
