@@ -1,10 +1,14 @@
+import {createRequire} from 'node:module'
 import type {Socket} from 'node:net'
-import {ACL, type Client, createClient, CreateMode, Id, Permission} from 'node-zookeeper-client'
+import type * as ZooKeeperClient from 'node-zookeeper-client'
 
 import type {Clock, Timer} from '../clock.js'
 import {MigratorError, messageOf} from '../errors.js'
 import {type Answer, connectionLost, translate, unauthenticated} from './zookeeper-errors.js'
 import type {ZooKeeperAuth} from './zookeeper-options.js'
+
+/** Loaded with the first session: that takes some 45 ms, and many commands need none. */
+const library = () => createRequire(import.meta.url)('node-zookeeper-client') as typeof ZooKeeperClient
 
 /** A node's data with its version. */
 export interface VersionedBytes {
@@ -85,7 +89,7 @@ const CLOSE_LIMIT_MS = 1000
  * server that accepts and says nothing, and keeps the process alive. A session that lost its connection is over: open another.
  */
 export class ZooKeeperSession {
-  private readonly client: Client
+  private readonly client: ZooKeeperClient.Client
   private ended = false
   private handshakeTimer: Timer | undefined
   private lastSocketError: string | undefined
@@ -97,7 +101,7 @@ export class ZooKeeperSession {
 
   constructor(options: SessionOptions) {
     this.options = options
-    this.client = createClient(options.hosts, {retries: 0, sessionTimeout: options.sessionTimeoutMs})
+    this.client = library().createClient(options.hosts, {retries: 0, sessionTimeout: options.sessionTimeoutMs})
     this.manager = (this.client as unknown as {connectionManager: ConnectionManager}).connectionManager
     if (options.resume) {
       this.manager.sessionId = Buffer.from(options.resume.id)
@@ -175,6 +179,7 @@ export class ZooKeeperSession {
    * Everybody may read it, and whoever has this session's login change it. @returns its path
    */
   createNumbered(path: string, data: Buffer, signal: AbortSignal): Promise<string> {
+    const {ACL, CreateMode, Id, Permission} = library()
     const everybody = new Id('world', 'anyone')
     const acls = this.options.auth
       ? [new ACL(Permission.READ, everybody), new ACL(Permission.ALL, new Id('auth', ''))]
