@@ -43,7 +43,7 @@ A ZooKeeper login is read from the environment variable PEGASUS_ZK_AUTH=digest:u
   protected rollback: typeof rollback = rollback
 
   async run(): Promise<RollbackResult> {
-    const {flags} = await this.parse(MigrateRollback)
+    const flags = await this.withNamedClusters(await this.parse(MigrateRollback))
     const commandLine = [this.config.bin, 'table:migrate-rollback', ...this.argv]
       .map((word) => shellQuote(word))
       .join(' ')

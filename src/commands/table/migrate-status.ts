@@ -42,7 +42,7 @@ EXIT CODES
   }
 
   async run(): Promise<StatusReport | undefined> {
-    const {flags} = await this.parse(MigrateStatus)
+    const flags = await this.withNamedClusters(await this.parse(MigrateStatus))
     const world = this.world()
     const reader = new StatusReader(toStatusQuery(flags, process.env.PEGASUS_ZK_AUTH), world)
     const lines = (report: StatusReport) =>

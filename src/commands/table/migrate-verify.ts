@@ -39,7 +39,7 @@ EXIT CODES
   protected verify: VerifyTables = verifyTables
 
   async run(): Promise<VerifyResult> {
-    const {flags} = await this.parse(MigrateVerify)
+    const flags = await this.withNamedClusters(await this.parse(MigrateVerify))
     const {exitCode, result} = await verifySession(this.verify, {
       commandLine: [this.config.bin, 'table:migrate-verify', ...this.argv].map((word) => shellQuote(word)).join(' '),
       json: this.jsonEnabled(),

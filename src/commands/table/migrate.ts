@@ -18,6 +18,7 @@ import {
   targetFlags,
   verifyFlags,
 } from '../../lib/ui/flags.js'
+import {namedClusterFlags} from '../../lib/ui/named-clusters.js'
 import {toRequest} from '../../lib/ui/request.js'
 import {Session} from '../../lib/ui/session.js'
 import {shellQuote} from '../../lib/ui/text.js'
@@ -49,10 +50,15 @@ A ZooKeeper login is read from the environment variable PEGASUS_ZK_AUTH=digest:u
         '<%= config.bin %> <%= command.id %> -t users -c cluster-b -m 10.0.0.1:34601,10.0.0.2:34601 -r /pegasus-metaproxy --proxy 10.0.0.9:34601',
       description: 'Move the table and switch metaproxy:',
     },
+    {
+      command: '<%= config.bin %> <%= command.id %> -t users --from beijing --to shanghai',
+      description: 'The same between clusters that the clusters file names:',
+    },
   ]
   static override flags = {
     ...sourceFlags,
     ...targetFlags,
+    ...namedClusterFlags,
     ...metaproxyFlags,
     ...cutoverFlags,
     ...verifyFlags,
@@ -65,7 +71,7 @@ A ZooKeeper login is read from the environment variable PEGASUS_ZK_AUTH=digest:u
   protected migrate: MigrateTable = migrate
 
   async run(): Promise<MigrationResult> {
-    const {flags} = await this.parse(Migrate)
+    const flags = await this.withNamedClusters(await this.parse(Migrate))
     const commandLine = [this.config.bin, 'table:migrate', ...this.argv].map((word) => shellQuote(word)).join(' ')
     const session = new Session(this.migrate, {
       commandLine,

@@ -1,6 +1,7 @@
 import {Command, Errors} from '@oclif/core'
 import {isMigratorError, messageOf, MigratorError} from '../errors.js'
 import {ExitCode} from '../exit-codes.js'
+import {type ParsedFlags, withNamedClusters} from './named-clusters.js'
 import {printableLines} from './text.js'
 
 /** What `--json` prints when there is no result: the command could not even begin, or broke. */
@@ -23,6 +24,13 @@ function exitOf(error: Error): number {
 
 /** Gives every failure the same exit code in text and in JSON, and escapes what servers and users have said. */
 export abstract class BaseCommand extends Command {
+  /** The flags with what the clusters file says of --from and --to (docs/clusters-file.md). @throws MigratorError */
+  protected withNamedClusters<F extends Parameters<typeof withNamedClusters>[0]['flags']>(
+    parsed: ParsedFlags<F>,
+  ): Promise<F> {
+    return withNamedClusters(parsed, this.config.configDir, Object.keys(this.ctor.flags))
+  }
+
   protected override async catch(error: Error): Promise<void> {
     process.exitCode = exitOf(error)
     if (this.jsonEnabled() || !isMigratorError(error)) return super.catch(error)

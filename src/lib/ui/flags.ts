@@ -50,30 +50,28 @@ export const sourceFlags = {
     required: true,
   }),
   'source-meta': addresses({
-    description: 'Meta servers of the cluster that the table lives on now.',
+    description: 'Meta servers of the cluster that the table lives on now. This or --from is needed.',
     env: 'PEGASUS_META_SERVERS',
     helpGroup: 'TABLE',
     helpValue: 'HOST:PORT,...',
-    required: true,
   }),
 }
 
 export const targetFlags = {
   cluster: clusterName({
     char: 'c',
-    description: "Cluster to move it to, by the name that the source's servers have for it in [pegasus.clusters].",
+    description:
+      "Cluster to move it to, by the name that the source's servers have for it in [pegasus.clusters]. This or --to is needed.",
     env: env('cluster'),
     helpGroup: 'TABLE',
     helpValue: 'NAME',
-    required: true,
   }),
   meta: addresses({
     char: 'm',
-    description: 'Meta servers of the cluster to move it to.',
+    description: 'Meta servers of the cluster to move it to. This or --to is needed.',
     env: env('meta'),
     helpGroup: 'TABLE',
     helpValue: 'HOST:PORT,...',
-    required: true,
   }),
 }
 
@@ -88,14 +86,12 @@ export const metaproxyFlags = {
   }),
   node: zooKeeper({
     char: 'n',
-    dependsOn: ['root'],
     description: "ZooKeeper of metaproxy; the source cluster's own when not given.",
     env: env('node'),
     helpGroup: 'METAPROXY',
     helpValue: 'HOST:PORT,...',
   }),
   proxy: addresses({
-    dependsOn: ['root'],
     description:
       'A metaproxy to ask whether clients are sent to the target; say each one. Without any, the switch stays unconfirmed.',
     env: env('proxy'),
@@ -109,7 +105,6 @@ export const metaproxyFlags = {
     description:
       'Without --root, once everything is on the target: ask you, keep (you move the clients now: the source refuses everyone), or lift (writes are allowed again).',
     env: env('after-drain'),
-    exclusive: ['root'],
     helpGroup: 'METAPROXY',
   }),
 }

@@ -1,21 +1,22 @@
 import type {MigrationRequest} from '../migration/request.js'
 import {type limitFlags, toLimits} from './flags.js'
+import {requireFlags, requireTogether, usage} from './named-clusters.js'
 import {checkZooKeeperAuth, parseAddresses, parseCheckIds, parseRoot} from './parse.js'
 
 /** What the flags of `table:migrate` come to. Lists are not taken apart yet. */
 export type MigrateFlags = {
   accept?: string | string[]
   'after-drain': MigrationRequest['afterDrain']
-  cluster: string
+  cluster?: string
   'cutover-attempts'?: number
   'deny-mode': MigrationRequest['denyMode']
   'fast-cutover'?: boolean
   'max-write-deny': number
-  meta: string
+  meta?: string
   node?: string
   proxy?: string | string[]
   root?: string
-  'source-meta': string
+  'source-meta'?: string
   table: string
   threshold: number
   verify: MigrationRequest['verify']
@@ -25,8 +26,19 @@ export type MigrateFlags = {
 /** A flag that may be given several times is one string when it comes from the environment. */
 const several = (value: string | string[] | undefined): string[] => [value ?? []].flat()
 
-/** @param zooKeeperAuth the value of PEGASUS_ZK_AUTH */
-export function toRequest(flags: MigrateFlags, zooKeeperAuth: string | undefined): MigrationRequest {
+/**
+ * @param given with what a clusters file stands for
+ * @param zooKeeperAuth the value of PEGASUS_ZK_AUTH
+ * @throws MigratorError `usage`
+ */
+export function toRequest(given: MigrateFlags, zooKeeperAuth: string | undefined): MigrationRequest {
+  const flags = requireFlags(given, ['source-meta', 'cluster', 'meta'])
+  requireTogether(flags, [
+    ['node', 'root'],
+    ['proxy', 'root'],
+  ])
+  if (flags.root !== undefined && flags['after-drain'] !== 'ask')
+    throw usage('--after-drain is for migrations without --root: with it the node is switched')
   const auth = zooKeeperAuth ? checkZooKeeperAuth(zooKeeperAuth) : undefined
   return {
     accepted: several(flags.accept).flatMap((ids) => parseCheckIds(ids)),

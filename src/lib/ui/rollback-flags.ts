@@ -2,6 +2,7 @@ import {Flags} from '@oclif/core'
 import {parseZooKeeperAuth} from '../metaproxy/zookeeper-options.js'
 import {rollbackDefaults, type RollbackRequest} from '../migration/rollback/index.js'
 import {metaproxyFlags, runFlags, sourceFlags, targetFlags} from './flags.js'
+import {namedClusterFlags, requireFlags, requireTogether} from './named-clusters.js'
 import {parseAddresses, parseDuration, parseRoot} from './parse.js'
 
 const duration = Flags.custom<number>({parse: async (input) => parseDuration(input)})
@@ -12,18 +13,16 @@ export const rollbackFlags = {
   table: {...sourceFlags.table, description: 'Table whose migration is taken back.'},
   'source-meta': {
     ...sourceFlags['source-meta'],
-    description: 'Meta servers of the cluster that the table is or was moved from.',
+    description: 'Meta servers of the cluster that the table is or was moved from. This or --from is needed.',
   },
+  ...namedClusterFlags,
   cluster: {
     ...targetFlags.cluster,
     description: 'Cluster that the table was to be moved to; found out when not given.',
-    required: false,
   },
   meta: {
     ...targetFlags.meta,
-    dependsOn: ['cluster'],
     description: 'Meta servers of that cluster; found out when not given.',
-    required: false,
   },
   root: {
     ...metaproxyFlags.root,
@@ -31,7 +30,6 @@ export const rollbackFlags = {
   },
   node: {
     ...metaproxyFlags.node,
-    dependsOn: [],
     description: "ZooKeeper of metaproxy; the journal's or the source cluster's own when not given.",
   },
   adopt: Flags.boolean({
@@ -98,8 +96,14 @@ export interface RollbackFlags {
   table?: string
 }
 
-/** @param zooKeeperAuth the value of PEGASUS_ZK_AUTH */
-export function toRollbackRequest(flags: RollbackFlags, zooKeeperAuth: string | undefined): RollbackRequest {
+/**
+ * @param given with what a clusters file stands for
+ * @param zooKeeperAuth the value of PEGASUS_ZK_AUTH
+ * @throws MigratorError `usage`
+ */
+export function toRollbackRequest(given: RollbackFlags, zooKeeperAuth: string | undefined): RollbackRequest {
+  const flags = requireFlags(given, ['source-meta'])
+  requireTogether(flags, [['meta', 'cluster']])
   if (zooKeeperAuth) parseZooKeeperAuth(zooKeeperAuth)
   const {cluster, meta, node, root} = flags
   return {
@@ -109,7 +113,7 @@ export function toRollbackRequest(flags: RollbackFlags, zooKeeperAuth: string | 
     dropTarget: flags['drop-target'],
     limitMs: flags.limit,
     maxWriteDenyMs: flags['max-write-deny'],
-    sourceMetas: parseAddresses(flags['source-meta'] ?? ''),
+    sourceMetas: parseAddresses(flags['source-meta']),
     table: flags.table ?? '',
     ...(cluster === undefined ? {} : {targetCluster: cluster}),
     ...(meta === undefined ? {} : {targetMetas: parseAddresses(meta)}),

@@ -2,6 +2,7 @@ import {Flags} from '@oclif/core'
 import {parseZooKeeperAuth} from '../metaproxy/zookeeper-options.js'
 import type {StatusQuery} from '../migration/status/query.js'
 import {metaproxyFlags, optional, sourceFlags, targetFlags} from './flags.js'
+import {namedClusterFlags, requireFlags, requireTogether} from './named-clusters.js'
 import {parseAddresses, parseRoot} from './parse.js'
 
 /** Checked when flags are parsed, taken apart by `toStatusQuery`. */
@@ -18,11 +19,11 @@ export const statusFlags = {
     description: 'Table to show. Without it: every table that is being migrated, duplicated or denied.',
   }),
   'source-meta': sourceFlags['source-meta'],
+  ...namedClusterFlags,
   cluster: optional(targetFlags.cluster, {
     description: 'Cluster that the table is moved to; found out when not given.',
   }),
   meta: optional(targetFlags.meta, {
-    dependsOn: ['cluster'],
     description: 'Meta servers of that cluster; found out when not given.',
   }),
   root: optional(metaproxyFlags.root, {
@@ -30,7 +31,6 @@ export const statusFlags = {
   }),
   node: {
     ...metaproxyFlags.node,
-    dependsOn: [],
     description: "ZooKeeper of metaproxy; the journal's or the source cluster's own when not given.",
   },
   proxy: proxies({
@@ -59,13 +59,19 @@ export interface StatusFlags {
   table?: string
 }
 
-/** @param zooKeeperAuth the value of PEGASUS_ZK_AUTH */
-export function toStatusQuery(flags: StatusFlags, zooKeeperAuth: string | undefined): StatusQuery {
+/**
+ * @param given with what a clusters file stands for
+ * @param zooKeeperAuth the value of PEGASUS_ZK_AUTH
+ * @throws MigratorError `usage`
+ */
+export function toStatusQuery(given: StatusFlags, zooKeeperAuth: string | undefined): StatusQuery {
+  const flags = requireFlags(given, ['source-meta'])
+  requireTogether(flags, [['meta', 'cluster']])
   if (zooKeeperAuth) parseZooKeeperAuth(zooKeeperAuth)
   const {cluster, meta, node, root, table} = flags
   return {
     proxies: [...new Set([flags.proxy ?? []].flat().flatMap((list) => parseAddresses(list)))],
-    sourceMetas: parseAddresses(flags['source-meta'] ?? ''),
+    sourceMetas: parseAddresses(flags['source-meta']),
     ...(table === undefined ? {} : {table}),
     ...(cluster === undefined ? {} : {targetCluster: cluster}),
     ...(meta === undefined ? {} : {targetMetas: parseAddresses(meta)}),

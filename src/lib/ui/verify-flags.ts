@@ -3,6 +3,7 @@ import {MigratorError} from '../errors.js'
 import {ExitCode} from '../exit-codes.js'
 import type {VerifyRequest} from '../migration/verify/run.js'
 import {sourceFlags, targetFlags} from './flags.js'
+import {namedClusterFlags, requireFlags} from './named-clusters.js'
 import {parseAddresses, parseCount, parseDuration} from './parse.js'
 
 const env = (flag: string) => `PEGASUS_VERIFY_${flag.replaceAll('-', '_').toUpperCase()}`
@@ -22,9 +23,13 @@ function described<F extends object>(flag: F, description: string): F {
 
 export const verifyCommandFlags = {
   table: described(sourceFlags.table, 'Table to compare.'),
-  'source-meta': described(sourceFlags['source-meta'], 'Meta servers of the cluster that the table is copied from.'),
-  cluster: described(targetFlags.cluster, 'Cluster that it is copied to.'),
-  meta: described(targetFlags.meta, 'Meta servers of that cluster.'),
+  'source-meta': described(
+    sourceFlags['source-meta'],
+    'Meta servers of the cluster that the table is copied from. This or --from is needed.',
+  ),
+  cluster: described(targetFlags.cluster, 'Cluster that it is copied to. This or --to is needed.'),
+  meta: described(targetFlags.meta, 'Meta servers of that cluster. This or --to is needed.'),
+  ...namedClusterFlags,
   mode: Flags.option({options: ['full', 'sample', 'count'] as const})({
     default: 'full',
     description: 'Compare every row, a sample of them, or only how many there are.',
@@ -81,21 +86,23 @@ export const verifyCommandFlags = {
 
 /** What the flags come to; lists are not taken apart yet. */
 export interface VerifyFlags {
-  cluster: string
+  cluster?: string
   limit?: number
   'max-bytes-per-second'?: number
   'max-rows-per-second'?: number
-  meta: string
+  meta?: string
   mode: VerifyRequest['mode']
   parallel: number
   resume: boolean
   'sample-rows': number
   'show-values'?: boolean
-  'source-meta': string
+  'source-meta'?: string
   table: string
 }
 
-export function toVerifyRequest(flags: VerifyFlags): VerifyRequest {
+/** @param given with what a clusters file stands for. @throws MigratorError `usage` */
+export function toVerifyRequest(given: VerifyFlags): VerifyRequest {
+  const flags = requireFlags(given, ['source-meta', 'cluster', 'meta'])
   return {
     limitMs: flags.limit,
     maxBytesPerSecond: flags['max-bytes-per-second'],
