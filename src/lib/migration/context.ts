@@ -41,6 +41,8 @@ export interface MigrationState {
   comparedAgain?: ReadonlySet<number>
   /** What was compared within the write-deny window. */
   lastLook?: LastLook
+  /** Rows with an expiry were met: counts of both sides may differ, each leaves expired rows out by its own clock. */
+  rowsExpire?: boolean
   /** Rows that the target did not have yet when they were compared. */
   recentKeys?: RecentKeys
   /** Ballots when our duplication was added; a change before DS_LOG may leave a hole (protocol.md §3.12). */

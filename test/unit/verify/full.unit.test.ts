@@ -98,6 +98,18 @@ describe('full comparison of tables at rest', () => {
     )
   })
 
+  it('tells of one row that expires, wherever it stands among equal rows', async () => {
+    for (const place of [undefined, 0, 37, 99]) {
+      const clock = new VirtualClock()
+      const [source, target] = [64, 100].map((batchRows) => new MemoryRows({batchRows, clock}))
+      for (let n = 0; n < 100; n++)
+        for (const side of [source, target]) side!.put(0, row(`row ${n}`, '', '', n === place ? farFuture : 0))
+      let told = 0
+      await verifyOn(clock, {onExpiry: () => told++, partitionCount: 1, source: source!, target: target!})
+      assert.equal(told, place === undefined ? 0 : 1)
+    }
+  })
+
   it('finds a few differences among long runs of equal rows, whatever the batches of each side', async () => {
     const size = fc.constantFrom(1, 7, 64, 1000, 3000)
     const few = fc.array(fc.tuple(fc.nat(2999), fc.constantFrom('expiry', 'extra', 'missing', 'value')), {maxLength: 6})

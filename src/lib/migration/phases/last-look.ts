@@ -131,6 +131,7 @@ class Look {
         expiryToleranceSeconds: tolerance,
         ...sides,
         recentKeys: context.state.recentKeys?.newestFirst() ?? [],
+        rowsExpire: context.state.rowsExpire === true || tolerance > 0,
       })
       await this.comparison.run(limit.signal)
     } catch (error) {

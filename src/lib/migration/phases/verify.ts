@@ -53,6 +53,9 @@ async function wait(context: MigrationContext, report: (progress: Progress) => v
     expiryToleranceSeconds: await expiryToleranceSeconds(context),
     limitMs: request.limits.verifyMs,
     mode,
+    onExpiry() {
+      state.rowsExpire = true
+    },
     onSuspect: (partition, key) => recentKeys.add(partition, key),
     parallel: PARALLEL_PARTITIONS,
     ...(partitions === undefined ? {} : {partitions}),

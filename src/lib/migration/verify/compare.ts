@@ -70,7 +70,7 @@ export async function compareRange(
       same(batch, index, count) {
         lastKey = batch.key(index + count - 1)
         rows += count
-        if (c.onExpiry && batch.expireTsSeconds(index) !== 0) c.onExpiry()
+        for (let n = 0; c.onExpiry && n < count; n++) if (batch.expireTsSeconds(index + n) !== 0) c.onExpiry()
         if (onKey) for (let n = 0; n < count; n++) onKey(batch.key(index + n))
         let left = count
         if (c.apart.size > 0) for (let n = 0; n < count; n++) if (isApart(batch.key(index + n))) left--

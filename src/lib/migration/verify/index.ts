@@ -77,6 +77,7 @@ async function compareTable(options: VerifyOptions, tally: Tally, abort: AbortCo
     apart: new Set(recentRows.keys()),
     judge,
     onError: (error) => abort.abort(error),
+    ...(options.onExpiry ? {onExpiry: options.onExpiry} : {}),
     onProgress,
     pool,
     signal,

@@ -137,6 +137,8 @@ export interface VerifyOptions {
   /** After this long no further rows are compared; what is open is settled and the report says `stopped: 'time'`. */
   limitMs?: number
   mode: VerifyMode
+  /** Hears of rows that expire. */
+  onExpiry?(): void
   /** Called once for each partition of which nothing is open any more. */
   onSettled?(partition: SettledPartition): void
   /** Hears of every row that differed when it was first read: it was written a moment ago, or is wrong. */
