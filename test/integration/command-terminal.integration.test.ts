@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import {mkdtempSync, readFileSync, rmSync} from 'node:fs'
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
+import {Screen} from '../support/screen.js'
 import {hasTerminals, ShellProcess} from '../support/shell-process.js'
 
 const ARGV = ['-t', 'users', '-c', 'onebox2', '-m', 'c:3', '--source-meta', 'a:1']
@@ -11,6 +12,13 @@ const CTRL_C = '\u0003'
 /** What a person reads: without cursor movements and colours. */
 // eslint-disable-next-line no-control-regex
 const read = (text: string) => text.replaceAll(/\u001B\[[\d;?]*[A-Za-z]/g, '').replaceAll('\r', '')
+
+/** What is left to be read at the end, with everything that has scrolled out. */
+function left(text: string): string {
+  const screen = new Screen(80, 500)
+  screen.write(text)
+  return screen.text
+}
 
 describe('table:migrate on a terminal', () => {
   let shell: ShellProcess | undefined
@@ -31,9 +39,14 @@ describe('table:migrate on a terminal', () => {
     const text = read(shell.stdout)
     assert.match(text, /WARNING {2}group-check: the last write ships quickly/)
     assert.match(text, /It will do this, in this order:\n 1\. {2}add a duplication/)
-    assert.match(text, /WRITES DENIED for [\d.]+ m?s/)
-    assert.match(text, /partitions 5\/8, lag [\d,]+ mutations, about/)
-    assert.match(text, /✔ Finish {2}[\d.]+ s {2}8 partitions\n\nusers was moved from onebox to onebox2\./)
+    assert.match(text, /WRITES DENIED for \d+ s, \d+ s left {2}█*░+/)
+    assert.match(text, /5\/8 partitions {2}█+░+/)
+    assert.match(text, /lag [\d,]+ mutations {2}[▁-█]+/)
+    assert.match(text, /about \d+ s to go/)
+    assert.match(text, /worst: partition 7 on/)
+    assert.match(text, /Ctrl-C: stops; writes stay allowed, the copy is kept/)
+    assert.match(text, /Ctrl-C: allows writes again, keeps the copy/)
+    assert.match(left(shell.stdout), /✔ Finish {7}[\d.]+ s {2}8 partitions\n\nusers was moved from onebox to onebox2\./)
     assert.ok(shell.stdout.lastIndexOf('\u001B[?25h') > shell.stdout.lastIndexOf('\u001B[?25l'), 'the cursor is hidden')
     // eslint-disable-next-line no-control-regex
     assert.doesNotMatch(shell.stdout, /\u001B\[3\dm/, 'NO_COLOR was set')
@@ -81,18 +94,18 @@ describe('table:migrate on a terminal', () => {
     await shell.until(/WRITES DENIED/)
     shell.type(CTRL_C)
     assert.equal((await shell.ended).code, 130)
-    const text = read(shell.stdout)
-    assert.match(text, /✖ (Deny writes|Drain) {2}stopped by SIGINT/)
-    assert.match(text, /✔ every primary accepts writes again/)
+    const text = left(shell.stdout)
+    assert.match(text, /✖ (Deny writes|Drain) {2,}stopped by SIGINT/)
+    assert.match(text, /✔ Take back {4}every primary accepts writes again/)
     assert.match(text, /Stopped: users is served by onebox, and its writes are allowed there\./)
   })
 
   it('shows a cutover that is taken back and tried again', async () => {
     shell = ShellProcess.onTerminal('again', 20, [...ARGV, ...METAPROXY, '--yes'])
     assert.equal((await shell.ended).code, 0)
-    const text = read(shell.stdout)
-    const takenBack = text.lastIndexOf('✔ every primary accepts writes again')
-    assert.ok(takenBack > text.lastIndexOf('✖ Drain  partition 3 was too slow'))
+    const text = left(shell.stdout)
+    const takenBack = text.lastIndexOf('✔ Take back    every primary accepts writes again')
+    assert.ok(takenBack > text.lastIndexOf('✖ Drain        partition 3 was too slow'))
     assert.match(
       text.slice(takenBack),
       /(✔ Catch up.*\n✔ Deny writes.*\n✔ Drain.*\n✔ Switch.*\n✔ Finish.*\n)\nusers was moved/,
@@ -104,10 +117,30 @@ describe('table:migrate on a terminal', () => {
     shell = ShellProcess.onTerminal('committed', 20, [...ARGV, ...METAPROXY, '--yes'])
     await shell.until(/Switch/)
     assert.equal((await shell.ended).code, 0)
-    // Each is drawn again and again.
-    const done = new Set(read(shell.stdout).match(/^✔ \w+/gm))
-    assert.deepEqual([...done], ['✔ Preflight', '✔ Switch', '✔ Finish'])
+    assert.deepEqual(left(shell.stdout).match(/^✔ \w+/gm), ['✔ Preflight', '✔ Switch', '✔ Finish'])
   })
+
+  for (const [columns, rows] of [
+    [80, 24],
+    [40, 24],
+    [40, 12],
+    [200, 60],
+  ] as const)
+    it(`neither flickers, wraps nor scrolls on ${columns} by ${rows}`, async () => {
+      shell = ShellProcess.onTerminal('again', 20, [...ARGV, ...METAPROXY, '--yes'], {columns, rows})
+      assert.equal((await shell.ended).code, 0)
+      // What stands above the list and below it is ordinary text; each list is drawn between hiding and showing the cursor.
+      // eslint-disable-next-line no-control-regex
+      const lists = [...shell.stdout.matchAll(/\u001B\[\?25l(.*?)\u001B\[\?25h/gs)].map(([, list]) => list!)
+      assert.ok(lists.length >= 4, `${lists.length} lists`)
+      for (const list of lists) {
+        const screen = new Screen(columns, rows)
+        // The last frame is drawn in full, and on a low screen it may scroll.
+        const frames = list.split('\u001B[?2026h').slice(0, rows < 24 ? -2 : undefined)
+        for (const frame of frames) screen.write(frame)
+        assert.deepEqual([screen.erased, screen.scrolled, screen.wrapped], [0, 0, 0], screen.text)
+      }
+    })
 
   it('goes on to take everything back when the terminal is closed', async () => {
     const scratch = mkdtempSync(join(tmpdir(), 'table-migrator-hangup-'))

@@ -46,10 +46,10 @@ export class ShellProcess {
     plot: Plot,
     speed: number,
     argv: string[],
-    {columns = 80, env = {}}: {columns?: number; env?: Record<string, string>} = {},
+    {columns = 80, env = {}, rows = 24}: {columns?: number; env?: Record<string, string>; rows?: number} = {},
   ): ShellProcess {
     const [command, args] = commandOf(argv)
-    const line = `stty cols ${columns} rows 24; ${[command, ...args].map((word) => shellQuote(word)).join(' ')}`
+    const line = `stty cols ${columns} rows ${rows}; ${[command, ...args].map((word) => shellQuote(word)).join(' ')}`
     const child = spawn(SCRIPT, ['--quiet', '--return', '--command', line, '/dev/null'], {
       cwd: root,
       env: {...environment(plot, speed), TERM: 'xterm-256color', ...env},

@@ -1,6 +1,7 @@
 import {isMigratorError, messageOf} from '../errors.js'
 import type {MigrationContext} from './context.js'
 import type {MigrationEvent} from './events.js'
+import {planOf} from './plan.js'
 import type {MigrationRequest} from './request.js'
 import type {MigrationResult, Outcome, PhaseTiming} from './result.js'
 
@@ -26,6 +27,7 @@ export class ResultBuilder {
     const {request} = this
     const facts = context?.state.facts
     const next = nextOf(request, outcome, context)
+    const plan = facts && planOf(facts)
     return {
       checks: [...this.checks],
       earlierWindows: context?.state.earlierWindows ?? [],
@@ -34,6 +36,7 @@ export class ResultBuilder {
       ...(next === undefined ? {} : {next}),
       outcome,
       phases: [...this.timings],
+      ...(plan ? {plan} : {}),
       schema: 1,
       settingsPutBack: context?.state.settingsPutBack ?? [],
       source: {

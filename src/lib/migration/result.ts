@@ -1,4 +1,5 @@
 import type {PhaseId} from './events.js'
+import type {MigrationPlan} from './plan.js'
 import type {CheckResult} from './preflight/check.js'
 
 /** How a run ended. */
@@ -24,8 +25,12 @@ export interface WriteDenyWindow {
   setAtMs?: number
   /** The first primary refused. */
   firstRefusedAtMs?: number
-  /** Every primary refused. */
+  /** The last primary was first seen to refuse. */
+  lastRefusedAtMs?: number
+  /** Every primary was proved to refuse. */
   provedAtMs?: number
+  /** The last partition was first seen to have shipped what was accepted. */
+  shippedSeenAtMs?: number
   /** Everything accepted was on the target. */
   drainedAtMs?: number
   /** The node named the target. */
@@ -77,6 +82,8 @@ export interface MigrationResult {
   next?: string
   outcome: Outcome
   phases: PhaseTiming[]
+  /** What preflight says of the move; absent when it could not look. */
+  plan?: MigrationPlan
   schema: 1
   settingsPutBack: string[]
   source: {cluster: string; metas: string[]; tableId?: number}

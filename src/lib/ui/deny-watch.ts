@@ -4,6 +4,8 @@ import type {MigrationEvent} from '../migration/events.js'
 export class DenyWatch {
   /** Wall clock, ms; undefined while writes are allowed on one side. */
   deniedSinceMs: number | undefined
+  /** Whether the target serves: there is only forward then. */
+  isHandedOver = false
 
   onEvent(event: MigrationEvent): void {
     if (event.type === 'progress' && event.progress.deniedForMs !== undefined)
@@ -16,6 +18,9 @@ export class DenyWatch {
     const {effect, state} = event
     // Before it is known to have happened, and also when it is said to have failed, it may have happened.
     if (effect.kind === 'deny' && state !== 'would') this.deniedSinceMs ??= event.atMs
+    // Without a node the operator's word comes before it.
+    if (effect.kind === 'close-source' && state === 'begin') this.isHandedOver = true
+    if (effect.kind === 'switch-node' && state === 'done') this.isHandedOver = true
     if (state === 'done' && (effect.kind === 'close-source' || effect.kind === 'switch-node'))
       this.deniedSinceMs = undefined
   }

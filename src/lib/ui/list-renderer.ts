@@ -1,33 +1,39 @@
-import type {Clock, Timer} from '../clock.js'
+import type {Clock} from '../clock.js'
 import {type MigrationEvent, type PhaseId, phaseIds, phaseTitles} from '../migration/events.js'
+import {ctrlCSentence} from './ctrl-c.js'
 import type {DenyWatch} from './deny-watch.js'
-import {LiveView} from './live-view.js'
+import type {Canvas} from './frame-painter.js'
+import {type End, type Line, LiveList, type Room} from './live-list.js'
+import {type Expectation, LiveView} from './live-view.js'
 import type {Renderer} from './renderer.js'
-import {TaskList} from './task-list.js'
-import {formatDuration, printable} from './text.js'
 
 const UNDO = 'undo'
-const REFRESH_MS = 1000
+const UNDO_TITLE = 'Take back'
+
+/** What the list knows besides the events. */
+export interface ListSurroundings {
+  /** Longest time for which writes may be denied, ms. */
+  boundMs: number
+  denyWatch: DenyWatch
+  /** How long a phase takes by the servers' own timers; `undo`: taking the deny back. */
+  expect(phase: PhaseId | 'undo'): Expectation | undefined
+  /** Whether a signal has stopped the run. */
+  isStopping(): boolean
+}
 
 /** The phases as a task list with live figures under the one that is running; for terminals. */
-export class ListRenderer implements Renderer {
-  private current: PhaseId | typeof UNDO | undefined
+export class ListRenderer extends LiveList<PhaseId | typeof UNDO> implements Renderer {
+  protected readonly titleWidth = Math.max(...Object.values(phaseTitles).map((title) => title.length))
   private readonly ended = new Set<PhaseId>()
-  private list: TaskList | undefined
-  /** Lists are closed one after the other, and a new one is drawn only when the last is off the screen. */
-  private closing: Promise<void> = Promise.resolve()
-  private paused = false
-  private timer: Timer | undefined
-  private readonly view = new LiveView()
+  private readonly view: LiveView
 
   constructor(
-    private readonly clock: Clock,
-    private readonly denyWatch: DenyWatch,
-  ) {}
-
-  notice(text: string): void {
-    this.view.notice(text, this.clock.wallMs())
-    this.refresh()
+    clock: Clock,
+    private readonly around: ListSurroundings,
+    canvas?: Canvas,
+  ) {
+    super(clock, canvas)
+    this.view = new LiveView((phase) => around.expect(phase))
   }
 
   onEvent(event: MigrationEvent): void {
@@ -39,128 +45,101 @@ export class ListRenderer implements Renderer {
 
       case 'effect':
       case 'progress':
-      case 'undo-progress':
-      case 'warning': {
+      case 'undo-progress': {
         this.refresh()
         break
       }
 
       case 'phase-started': {
-        this.begin(event.phase)
+        this.beginPhase(event.phase)
         break
       }
 
       case 'phase-finished': {
-        const title = `${phaseTitles[event.phase]}  ${formatDuration(event.durationMs)}  ${event.summary}`
-        this.end(event.phase, 'done', title)
+        this.endPhase(event.phase, 'done', event.summary, event.durationMs)
         break
       }
 
       case 'phase-failed': {
-        this.end(event.phase, 'failed', `${phaseTitles[event.phase]}  ${event.error}`)
+        this.endPhase(event.phase, 'failed', event.error)
         break
       }
 
       case 'phase-skipped': {
-        this.end(event.phase, 'skipped', `${phaseTitles[event.phase]}  skipped: ${event.reason}`)
+        this.endPhase(event.phase, 'skipped', `skipped: ${event.reason}`)
         break
       }
 
       case 'undo-started': {
-        if (this.current && this.current !== UNDO)
-          this.end(this.current, 'failed', `${phaseTitles[this.current]}  stopped: ${event.reason}`)
-        this.openUndo(`Take back: ${event.sentence}`)
+        if (this.current && this.current !== UNDO) this.endPhase(this.current, 'failed', `stopped: ${event.reason}`)
+        this.open([UNDO])
+        this.begin(UNDO)
         break
       }
 
       case 'undo-finished': {
-        this.list?.end(UNDO, event.ok ? 'done' : 'failed', printable(event.sentence))
-        this.current = undefined
+        this.end(UNDO, event.ok ? 'done' : 'failed', event.sentence)
+        break
+      }
+
+      case 'warning': {
+        this.notice(`warning: ${event.message}`)
         break
       }
     }
   }
 
   async pause<T>(interlude: () => Promise<T>): Promise<T> {
-    this.paused = true
-    if (this.current && this.current !== UNDO)
-      this.list?.end(this.current, 'done', `${phaseTitles[this.current]}  waits for you`)
-    this.close()
-    await this.closing
-    try {
-      return await interlude()
-    } finally {
-      this.paused = false
-      if (this.current && this.current !== UNDO) this.begin(this.current)
-    }
+    const {current} = this
+    if (current && current !== UNDO) this.end(current, 'done', 'waits for you')
+    return this.interrupt(interlude, () => {
+      if (current && current !== UNDO) this.beginPhase(current)
+    })
   }
 
   start(): void {
-    this.open()
-    const tick = () => {
-      this.refresh()
-      this.timer = this.clock.setTimer(REFRESH_MS, tick)
-    }
-
-    this.timer = this.clock.setTimer(REFRESH_MS, tick)
+    this.openRest()
   }
 
   async stop(): Promise<void> {
-    this.timer?.cancel()
-    this.close()
-    await this.closing
+    await this.close()
   }
 
-  private begin(phase: PhaseId): void {
-    this.current = phase
+  protected override lines(room: Room, notices: readonly string[]): Line[] {
+    const {boundMs, denyWatch, expect, isStopping} = this.around
+    const {deniedSinceMs, isHandedOver} = denyWatch
+    const undoMs = expect('undo')?.maxMs
+    const ctrlC = ctrlCSentence({
+      isDenied: deniedSinceMs !== undefined,
+      isHandedOver,
+      isStopping: isStopping(),
+      phase: this.current === UNDO ? undefined : this.current,
+      ...(undoMs === undefined ? {} : {undoMs}),
+    })
+    const denied = deniedSinceMs === undefined ? {} : {denied: {boundMs, sinceMs: deniedSinceMs}}
+    return this.view.lines({...denied, ctrlC, notices, nowMs: this.clock.wallMs(), room})
+  }
+
+  protected override titleOf(id: PhaseId | typeof UNDO): string {
+    return id === UNDO ? UNDO_TITLE : phaseTitles[id]
+  }
+
+  private beginPhase(phase: PhaseId): void {
     // A cutover that was taken back is tried again: the phases from here on are ahead once more.
     for (const later of phaseIds.slice(phaseIds.indexOf(phase))) this.ended.delete(later)
-    this.openFor(phase)
-    this.list?.begin(phase)
-    this.refresh()
+    if (!this.canBegin(phase)) this.openRest()
+    this.begin(phase)
   }
 
-  private end(phase: PhaseId, end: 'done' | 'failed' | 'skipped', title: string): void {
+  private endPhase(phase: PhaseId, end: End, text: string, durationMs?: number): void {
     if (this.ended.has(phase)) return
-    this.openFor(phase)
+    if (!this.canBegin(phase)) this.openRest()
     this.ended.add(phase)
-    if (this.current === phase) this.current = undefined
-    this.list?.end(phase, end, printable(title))
-  }
-
-  private openFor(phase: PhaseId): void {
-    if (this.list?.canBegin(phase)) return
-    this.close()
-    this.open()
+    this.end(phase, end, text, durationMs)
   }
 
   /** Draws the phases that have not ended. */
-  private open(): void {
-    const left = phaseIds.filter((phase) => !this.ended.has(phase))
-    this.openList(new Map(left.map((phase) => [phase, phaseTitles[phase]])))
-  }
-
-  private openUndo(title: string): void {
-    this.close()
-    this.current = UNDO
-    this.openList(new Map([[UNDO, printable(title)]]))
-    this.list?.begin(UNDO)
-    this.refresh()
-  }
-
-  private openList(titles: Map<string, string>): void {
-    if (this.paused) return
-    this.list = new TaskList(titles, this.closing)
-  }
-
-  private close(): void {
-    const {list} = this
-    this.list = undefined
-    if (list) this.closing = this.closing.then(() => list.close())
-  }
-
-  private refresh(): void {
-    if (this.current)
-      this.list?.output(this.current, this.view.lines(this.clock.wallMs(), this.denyWatch.deniedSinceMs))
+  private openRest(): void {
+    this.open(phaseIds.filter((phase) => !this.ended.has(phase)))
   }
 }

@@ -1,45 +1,53 @@
-import type {MigrationEvent, Progress} from '../migration/events.js'
-import {formatCount, formatDuration, plural, printable} from './text.js'
+import type {MigrationEvent, PhaseId, Progress} from '../migration/events.js'
+import {bar, History, sparkline} from './gauge.js'
+import type {Line, Room} from './live-list.js'
+import {formatCount, formatSeconds, joinFitting, plural, wrap} from './text.js'
 
 /** How long nothing may be heard before the screen says so. */
 const SILENCE_MS = 10_000
 /** How long an effect that is done stays on the screen. */
 const EFFECT_SHOWN_MS = 5000
-const NOTICE_SHOWN_MS = 30_000
+const BAR_WIDTH = 20
+const SPARKLINE_WIDTH = 24
+const MOST_TEXT_LINES = 2
 
-/** The figures of a wait in one line; empty when there are none. */
-export function figures(progress: Progress): string {
-  const parts: string[] = []
-  const {etaMs, lagMutations, partitionCount, partitionsDone} = progress
-  if (partitionCount !== undefined)
-    parts.push(`partitions ${formatCount(partitionsDone ?? 0)}/${formatCount(partitionCount)}`)
-  if (lagMutations !== undefined) parts.push(`lag ${plural(lagMutations, 'mutation')}`)
-  if (etaMs !== undefined) parts.push(`about ${formatDuration(etaMs)} to go`)
-  return parts.join(', ')
+/** How long something takes from its begin on, ms. */
+export interface Expectation {
+  maxMs: number
+  minMs: number
+}
+
+/** What is known besides the events. */
+export interface Surroundings {
+  /** What Ctrl-C would do now; the last line. */
+  ctrlC?: string
+  /** Writes are denied since then (wall clock, ms), and for `boundMs` at the longest. */
+  denied?: {boundMs?: number; sinceMs: number}
+  notices: readonly string[]
+  nowMs: number
+  room: Room
 }
 
 /** What stands under the phase that is running. */
 export class LiveView {
   private effect: undefined | {sentence: string; untilMs: number}
+  private expectation: Expectation | undefined
   private heardAtMs: number | undefined
-  private notices: {text: string; untilMs: number}[] = []
+  private readonly lag = new History()
   private progress: Progress | undefined
+  private progressAtMs = 0
+  private startedAtMs = 0
 
-  /** Shown for half a minute from `nowMs` on, the latest three at a time. */
-  notice(text: string, nowMs: number): void {
-    this.notices.push({text, untilMs: nowMs + NOTICE_SHOWN_MS})
-  }
+  /** @param expect how long a phase takes by the servers' own timers, where nothing better is told */
+  constructor(private readonly expect: (phase: PhaseId | 'undo') => Expectation | undefined = () => undefined) {}
 
   onEvent(event: MigrationEvent): void {
     this.heardAtMs = event.atMs
-    if (event.type === 'phase-started' || event.type === 'undo-started') {
-      this.effect = undefined
-      this.progress = undefined
-    }
+    if (event.type === 'phase-started') this.forget(event.atMs, this.expect(event.phase))
+    if (event.type === 'undo-started') this.forget(event.atMs, this.expect('undo'))
 
-    if (event.type === 'progress') this.progress = event.progress
-    if (event.type === 'undo-progress') this.progress = {text: event.sentence}
-    if (event.type === 'warning') this.notice(`warning: ${event.message}`, event.atMs)
+    if (event.type === 'progress') this.hear(event.progress, event.atMs)
+    if (event.type === 'undo-progress') this.hear({text: event.sentence}, event.atMs)
     if (event.type === 'effect') {
       const {sentence, state} = event
       const untilMs = state === 'begin' ? Number.POSITIVE_INFINITY : event.atMs + EFFECT_SHOWN_MS
@@ -47,17 +55,93 @@ export class LiveView {
     }
   }
 
-  /** The lines, escaped; `nowMs` is the wall clock, `deniedSinceMs` DenyWatch's. */
-  lines(nowMs: number, deniedSinceMs?: number): string[] {
-    const lines: string[] = []
-    if (deniedSinceMs !== undefined) lines.push(`WRITES DENIED for ${formatDuration(nowMs - deniedSinceMs)}`)
-    if (this.progress) lines.push(this.progress.text, figures(this.progress))
-    if (this.progress?.worst) lines.push(`worst: ${this.progress.worst}`)
-    if (this.effect && nowMs < this.effect.untilMs) lines.push(this.effect.sentence)
-    const notices = this.notices.filter(({untilMs}) => nowMs < untilMs).slice(-3)
-    lines.push(...notices.map(({text}) => text))
-    const silentMs = nowMs - (this.heardAtMs ?? nowMs)
-    if (silentMs >= SILENCE_MS) lines.push(`nothing new for ${formatDuration(silentMs)}`)
-    return lines.filter((line) => line !== '').map((line) => printable(line))
+  /** Something else begins. */
+  forget(atMs: number, expectation?: Expectation): void {
+    this.effect = undefined
+    this.expectation = expectation
+    this.heardAtMs = atMs
+    this.progress = undefined
+    this.startedAtMs = atMs
   }
+
+  hear(progress: Progress, atMs: number): void {
+    this.heardAtMs = atMs
+    this.progress = progress
+    this.progressAtMs = atMs
+    if (progress.lagMutations !== undefined) this.lag.add(progress.lagMutations, atMs)
+  }
+
+  lines(around: Surroundings): Line[] {
+    const {ctrlC, denied, notices, nowMs, room} = around
+    const {effect, progress} = this
+    const silentMs = nowMs - (this.heardAtMs ?? nowMs)
+    const above: Line[] = [
+      denied ? deniedLine(denied, nowMs, room.columns) : '',
+      ...(progress ? textLines(progress.text, room) : []),
+      progress ? partitionsLine(progress, room.columns) : '',
+      this.lagLine(room.columns),
+      this.remaining(nowMs),
+      progress?.worst ? `worst: ${progress.worst}` : '',
+      effect && nowMs < effect.untilMs ? effect.sentence : '',
+      silentMs >= SILENCE_MS ? `nothing new for ${formatSeconds(silentMs)}` : '',
+      ...notices.map((text): Line => ({color: 'yellow', text})),
+    ]
+    const fitting = above.filter((line) => line !== '').slice(0, room.lines - 1)
+    return ctrlC === undefined ? fitting : [...fitting, {color: 'dim', text: ctrlC}]
+  }
+
+  private lagLine(columns: number): string {
+    const lag = this.progress?.lagMutations
+    if (lag === undefined) return ''
+    const figure = `lag ${plural(lag, 'mutation')}`
+    const width = Math.min(SPARKLINE_WIDTH, columns - figure.length - 2)
+    return width < 2 ? figure : `${figure}  ${sparkline(this.lag.values, width)}`
+  }
+
+  /** How long still: as the phase says, or by the servers' timers. */
+  private remaining(nowMs: number): string {
+    const eta = this.progress?.etaMs
+    if (eta !== undefined) {
+      const leftMs = eta - (nowMs - this.progressAtMs)
+      return leftMs > 500 ? `about ${formatSeconds(leftMs)} to go` : 'should be there any moment'
+    }
+
+    if (!this.expectation) return ''
+    const {maxMs, minMs} = this.expectation
+    const elapsedMs = nowMs - this.startedAtMs
+    if (elapsedMs > maxMs) return `${formatSeconds(elapsedMs - maxMs)} longer than the servers' timers tell`
+    const most = formatSeconds(maxMs - elapsedMs)
+    return elapsedMs < minMs ? `${formatSeconds(minMs - elapsedMs)} to ${most} to go` : `at most ${most} to go`
+  }
+}
+
+/** How long writes have been denied, and how long they may be. */
+function deniedLine({boundMs, sinceMs}: {boundMs?: number; sinceMs: number}, nowMs: number, columns: number): Line {
+  const forMs = nowMs - sinceMs
+  const denied = `WRITES DENIED for ${secondsOf(forMs)}`
+  if (boundMs === undefined) return {color: 'red', text: denied}
+  const leftMs = boundMs - forMs
+  const text = `${denied}, ${leftMs >= 0 ? `${secondsOf(leftMs)} left` : `${secondsOf(-leftMs)} OVER`}`
+  const width = Math.min(BAR_WIDTH, columns - text.length - 2)
+  return {color: 'red', text: width < 8 ? text : `${text}  ${bar(forMs, boundMs, width)}`}
+}
+
+/** Seconds are easier to follow than minutes, and shorter. */
+function secondsOf(durationMs: number): string {
+  return durationMs < 999_500 ? `${Math.round(durationMs / 1000)} s` : formatSeconds(durationMs)
+}
+
+function textLines(text: string, {columns}: Room): string[] {
+  const lines = text.split('\n').flatMap((line) => wrap(line, columns))
+  if (lines.length <= MOST_TEXT_LINES) return lines
+  const [first, second] = lines as [string, string]
+  return [first, `${second.slice(0, columns - 1)}…`]
+}
+
+/** `7/8 partitions  █████████████████░░░` */
+function partitionsLine({partitionCount, partitionsDone = 0}: Progress, columns: number): string {
+  if (partitionCount === undefined) return ''
+  const figure = `${formatCount(partitionsDone)}/${formatCount(partitionCount)} partitions`
+  const width = Math.min(BAR_WIDTH, columns - figure.length - 2)
+  return joinFitting([figure, width < 4 ? '' : bar(partitionsDone, partitionCount, width)], columns, '  ')
 }

@@ -1,53 +1,16 @@
-import type {Clock} from '../clock.js'
-import type {MigrationEvent, PhaseId, Progress} from '../migration/events.js'
+import type {MigrationEvent, PhaseId} from '../migration/events.js'
 import type {MigrationResult} from '../migration/result.js'
-import type {Output, Renderer} from './renderer.js'
-import {printable} from './text.js'
+import {type Fields, PlainLines, progressFields} from './plain-lines.js'
+import type {Renderer} from './renderer.js'
 
 const PROGRESS_INTERVAL_MS = 2000
 /** A wait that says the same again is still alive: one line now and then. */
 const SAME_PROGRESS_INTERVAL_MS = 30_000
 
-type Fields = Record<string, number | string | undefined>
-
-/** `key=value` with spaces between; values that are not one plain word are quoted. Undefined ones are left out. */
-export function formatFields(fields: Fields): string {
-  return Object.entries(fields)
-    .filter(([, value]) => value !== undefined)
-    .map(([key, value]) => {
-      const text = printable(String(value))
-      return `${key}=${/^[^\s"=]+$/.test(text) ? text : `"${text.replaceAll('"', '\\"')}"`}`
-    })
-    .join(' ')
-}
-
-function progressFields(progress: Progress): Fields {
-  return {
-    partitions:
-      progress.partitionCount === undefined ? undefined : `${progress.partitionsDone ?? 0}/${progress.partitionCount}`,
-    lagMutations: progress.lagMutations,
-    etaMs: progress.etaMs === undefined ? undefined : Math.round(progress.etaMs),
-    deniedForMs: progress.deniedForMs === undefined ? undefined : Math.round(progress.deniedForMs),
-    worst: progress.worst,
-    text: progress.text,
-  }
-}
-
-/** One line with a timestamp per event; for pipes, logs and terminals that cannot move their cursor. */
-export class PlainRenderer implements Renderer {
-  private held: string[] | undefined
+/** A migration as lines; for pipes, logs and terminals that cannot move their cursor. */
+export class PlainRenderer extends PlainLines implements Renderer {
   private phase: PhaseId | undefined
   private shown: undefined | {atMs: number; done: number | undefined; step: string; text: string}
-
-  constructor(
-    private readonly clock: Clock,
-    private readonly output: Output,
-    private readonly table: string,
-  ) {}
-
-  notice(text: string): void {
-    this.line(this.clock.wallMs(), {event: 'notice', text})
-  }
 
   onEvent(event: MigrationEvent): void {
     if ('phase' in event && event.phase !== this.phase) {
@@ -56,18 +19,7 @@ export class PlainRenderer implements Renderer {
     }
 
     const fields = this.fields(event)
-    if (fields) this.line(event.atMs, fields)
-  }
-
-  /** Lines that come while somebody is asked are held back: they would go through the prompt. */
-  async pause<T>(interlude: () => Promise<T>): Promise<T> {
-    this.held = []
-    try {
-      return await interlude()
-    } finally {
-      for (const line of this.held) this.output.write(line)
-      this.held = undefined
-    }
+    if (fields) this.tell(event.atMs, fields)
   }
 
   start(): void {
@@ -78,7 +30,7 @@ export class PlainRenderer implements Renderer {
     if (!result) return
     const {error, next, outcome} = result
     this.phase = undefined
-    this.line(this.clock.wallMs(), {event: 'ended', outcome, code: error?.code, error: error?.message, next})
+    this.tell(this.clock.wallMs(), {event: 'ended', outcome, code: error?.code, error: error?.message, next})
   }
 
   /** The line's own fields, or undefined when the event is not worth one. */
@@ -143,10 +95,7 @@ export class PlainRenderer implements Renderer {
     return true
   }
 
-  private line(atMs: number, fields: Fields): void {
-    const time = new Date(atMs).toISOString()
-    const line = `${time} ${formatFields({phase: this.phase, table: this.table, ...fields})}\n`
-    if (this.held) this.held.push(line)
-    else this.output.write(line)
+  private tell(atMs: number, fields: Fields): void {
+    this.line(atMs, fields, {phase: this.phase})
   }
 }

@@ -1,10 +1,6 @@
 import type {MigrationEvent} from '../migration/events.js'
 import type {MigrationResult} from '../migration/result.js'
-
-/** Something that can be written to; `process.stdout` is one. */
-export interface Output {
-  write(text: string): unknown
-}
+import {Silent} from './plain-lines.js'
 
 /** Shows a run while it goes on. */
 export interface Renderer {
@@ -34,14 +30,8 @@ export function chooseRenderer(options: {
   return stdout.isTTY && wideEnough && env.TERM !== 'dumb' && !inCi ? 'list' : 'plain'
 }
 
-/** For `--json`: the one document at the end is all that stdout gets. */
-export class SilentRenderer implements Renderer {
-  constructor(private readonly stderr: Output) {}
-
-  notice(text: string): void {
-    this.stderr.write(`${text}\n`)
-  }
-
+/** For `--json`: the result holds everything. */
+export class SilentRenderer extends Silent implements Renderer {
   onEvent(): void {
     // The result holds everything that --json prints.
   }
@@ -52,9 +42,5 @@ export class SilentRenderer implements Renderer {
 
   start(): void {
     // Nothing to draw.
-  }
-
-  async stop(): Promise<void> {
-    // Nothing was drawn.
   }
 }

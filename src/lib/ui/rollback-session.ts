@@ -127,7 +127,7 @@ export class RollbackSession {
     const kind = chooseRenderer({env: process.env, json, stdout: process.stdout})
     if (kind === 'silent') return new RollbackSilent(process.stderr)
     if (kind === 'plain') return new RollbackLines(world.clock, process.stdout, request.table)
-    return new RollbackList(world.clock, process.stdout)
+    return new RollbackList(world.clock)
   }
 
   private get width(): number {

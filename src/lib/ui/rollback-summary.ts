@@ -2,7 +2,7 @@ import {ux} from '@oclif/core'
 import {ExitCode} from '../exit-codes.js'
 import type {RollbackOutcome, RollbackResult} from '../migration/rollback/index.js'
 import {signalExitCodes, type StopSignal} from './outcome.js'
-import {planLines} from './summary.js'
+import {planLines} from './plan.js'
 import {formatDuration, paragraph, plural, printable, wrap} from './text.js'
 
 const exitCodes: Record<RollbackOutcome, ExitCode> = {

@@ -2,19 +2,21 @@ import {writeSync} from 'node:fs'
 import {messageOf, MigratorError} from '../errors.js'
 import {ExitCode} from '../exit-codes.js'
 import type {MigrationEvent} from '../migration/events.js'
-import type {MigrateHooks, Migrate, MigrationWorld} from '../migration/index.js'
+import type {MigrateHooks, Migrate, MigrationPlan, MigrationWorld} from '../migration/index.js'
 import type {MigrationRequest} from '../migration/request.js'
 import type {MigrationResult} from '../migration/result.js'
 import {checkLines} from './checks.js'
 import {DenyWatch} from './deny-watch.js'
+import {expectationOf} from './expectations.js'
 import {ListRenderer} from './list-renderer.js'
 import {outliveTerminal} from './lost-terminal.js'
 import {exitCodeOf, type StopSignal} from './outcome.js'
 import {PlainRenderer} from './plain-renderer.js'
+import {planLines, planTalk} from './plan.js'
 import {acceptChecks, askMoved, confirmTable, findTerminal, PromptClosed, type Terminal} from './prompts.js'
 import {chooseRenderer, type Renderer, type RendererKind, SilentRenderer} from './renderer.js'
 import {SignalWatch} from './signals.js'
-import {planLines, summaryLines} from './summary.js'
+import {summaryLines} from './summary.js'
 import {formatTimeOfDay, paragraph} from './text.js'
 import {withZooKeeperHosts} from './zookeeper-hosts.js'
 
@@ -39,6 +41,7 @@ export class Session {
   private drawingError: unknown
   private findingsTold = false
   private readonly kind: RendererKind
+  private plan: MigrationPlan | undefined
   private renderer: Renderer
   private readonly signals: SignalWatch
   private readonly terminal: Terminal | undefined
@@ -71,7 +74,8 @@ export class Session {
     try {
       const result = await this.runUntilAccepted()
       const exitCode = exitCodeOf(result, this.signals.first)
-      const lines = summaryLines(result, this.options.commandLine, this.width)
+      const talk = result.outcome === 'dry-run' ? planTalk(result, this.options.request, this.width) : []
+      const lines = summaryLines(result, this.options.commandLine, this.width, talk)
       this.say(
         this.kind === 'list' ? ['', ...lines] : lines,
         exitCode === ExitCode.ok ? process.stdout : process.stderr,
@@ -141,12 +145,15 @@ export class Session {
   }
 
   private confirm({effects, result}: {effects: string[]; result: MigrationResult}): Promise<boolean> {
-    const {source, table, target} = result
+    const {plan, source, table, target} = result
+    this.plan = plan
     return this.renderer.pause(async () => {
       // Lines of a log have told the findings already.
       if (this.kind === 'list' && !this.findingsTold) this.say(['', ...checkLines(result.checks, this.width), ''])
+      if (this.options.yes && this.kind === 'plain') return true
+      const steps = ['It will do this, in this order:', ...planLines(effects, this.width)]
+      this.say([...steps, '', ...planTalk(result, this.options.request, this.width), ''])
       if (this.options.yes) return true
-      this.say(['It will do this, in this order:', ...planLines(effects, this.width), ''])
       const names = {source: source.cluster, table, target: target.cluster}
       return this.asked((terminal) => confirmTable(terminal, names, this.signals.controller.signal), false)
     })
@@ -214,7 +221,12 @@ export class Session {
     const {request, world} = this.options
     if (this.kind === 'silent') return new SilentRenderer(process.stderr)
     if (this.kind === 'plain') return new PlainRenderer(world.clock, process.stdout, request.table)
-    return new ListRenderer(world.clock, this.denyWatch)
+    return new ListRenderer(world.clock, {
+      boundMs: request.maxWriteDenyMs,
+      denyWatch: this.denyWatch,
+      expect: (phase) => expectationOf(this.plan, phase),
+      isStopping: () => this.signals.first !== undefined,
+    })
   }
 
   private say(lines: string[], stream: NodeJS.WriteStream = process.stdout): void {

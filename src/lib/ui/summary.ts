@@ -3,6 +3,7 @@ import {phaseTitles} from '../migration/events.js'
 import type {MigrationResult, Outcome, WriteDenyWindow} from '../migration/result.js'
 import {checkLines} from './checks.js'
 import {lastLookLine} from './last-look.js'
+import {planLines} from './plan.js'
 import {formatCount, formatDuration, formatTimeOfDay, paragraph, plural, printable} from './text.js'
 
 /** Outcomes after which the same command goes on. */
@@ -123,23 +124,22 @@ function errorLines({error}: MigrationResult, width: number): string[] {
   return lines
 }
 
-/** Numbered sentences, for a dry run and before the confirmation. */
-export function planLines(effects: readonly string[], width: number): string[] {
-  const indent = ' '.repeat(String(effects.length).length + 3)
-  return effects.flatMap((effect, index) => {
-    const number = `${String(index + 1).padStart(indent.length - 3)}. `
-    return paragraph(effect, ` ${indent}`, width, ` ${number} `.slice(0, indent.length + 1))
-  })
-}
-
-/** What is said when the run is over: how it ended, what happened to writes, what stays, what is next. */
-export function summaryLines(result: MigrationResult, commandLine: string, width: number): string[] {
+/**
+ * What is said when the run is over: how it ended, what happened to writes, what stays, what is next.
+ * @param talk the plan in words, for a dry run
+ */
+export function summaryLines(
+  result: MigrationResult,
+  commandLine: string,
+  width: number,
+  talk: readonly string[] = [],
+): string[] {
   const isGood = good.has(result.outcome)
   const lines = [ux.colorize(isGood ? 'green' : 'red', printable(headline(result))), ...errorLines(result, width)]
   if (result.outcome === 'dry-run' || (result.outcome === 'refused' && result.checks.length > 0))
     lines.push('', ...checkLines(result.checks, width))
   if (result.outcome === 'dry-run')
-    return [...lines, '', 'It would do this, in this order:', ...planLines(result.effects, width)]
+    return [...lines, '', 'It would do this, in this order:', ...planLines(result.effects, width), '', ...talk]
 
   const facts = [
     ...result.earlierWindows.map((window) => windowLine(window)),

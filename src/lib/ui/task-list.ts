@@ -1,6 +1,7 @@
-import {Listr, type ListrTaskWrapper, type DefaultRenderer, type SimpleRenderer} from 'listr2'
+import {Listr, type ListrTaskWrapper, type SimpleRenderer} from 'listr2'
+import {SteadyRenderer} from './steady-renderer.js'
 
-type Wrapper = ListrTaskWrapper<object, typeof DefaultRenderer, typeof SimpleRenderer>
+type Wrapper = ListrTaskWrapper<object, typeof SteadyRenderer, typeof SimpleRenderer>
 type End = 'done' | 'failed' | 'skipped'
 
 /** One line of the list. Listr pulls tasks; the migration pushes events: promises stand between them. */
@@ -47,8 +48,15 @@ class Entry {
     if (this.wrapper) this.wrapper.output = lines.join('\n')
   }
 
+  retitle(title: string): void {
+    if (this.hasEnded) return
+    this.title = title
+    if (this.wrapper) this.wrapper.title = title
+  }
+
   async run(wrapper: Wrapper): Promise<void> {
     this.wrapper = wrapper
+    wrapper.title = this.title
     this.output(this.lines)
     const end = await this.ended
     wrapper.title = this.title
@@ -65,7 +73,7 @@ export class TaskList {
   /** @param after what must be off the screen before this list is drawn */
   constructor(titles: ReadonlyMap<string, string>, after: Promise<void>) {
     this.entries = new Map([...titles].map(([id, title]) => [id, new Entry(title)]))
-    const listr = new Listr<object>(
+    const listr = new Listr<object, typeof SteadyRenderer>(
       [...this.entries.values()].map((entry) => {
         let looks = 0
         return {
@@ -80,8 +88,14 @@ export class TaskList {
         exitOnError: false,
         // Our own handlers take deny and duplication back; Listr's would leave at once with exit code 127.
         registerSignalListeners: false,
-        renderer: 'default',
-        rendererOptions: {collapseErrors: false, collapseSubtasks: false, showErrorMessage: false},
+        renderer: SteadyRenderer,
+        // A line that is too long is cut: one that is broken would move everything below it.
+        rendererOptions: {
+          collapseErrors: false,
+          collapseSubtasks: false,
+          formatOutput: 'truncate',
+          showErrorMessage: false,
+        },
       },
     )
     this.finished = after.then(() => listr.run())
@@ -104,6 +118,11 @@ export class TaskList {
 
   output(id: string, lines: string[]): void {
     this.entries.get(id)?.output(lines)
+  }
+
+  /** Another title for one that has not ended. */
+  retitle(id: string, title: string): void {
+    this.entries.get(id)?.retitle(title)
   }
 
   /** A run that goes on from an earlier one leaves phases out, and Listr would wait for them. */

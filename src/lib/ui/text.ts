@@ -23,6 +23,12 @@ export function formatDuration(durationMs: number): string {
   return join(Math.floor(minutes / 60), 'h', minutes % 60, 'min')
 }
 
+/** `12 s`, `4 min 10 s`: what counts on while somebody looks. */
+export function formatSeconds(durationMs: number): string {
+  const seconds = Math.max(0, Math.round(durationMs / 1000))
+  return seconds < 60 ? `${seconds} s` : formatDuration(seconds * 1000)
+}
+
 function join(large: number, largeUnit: string, small: number, smallUnit: string): string {
   return small === 0 ? `${large} ${largeUnit}` : `${large} ${largeUnit} ${small} ${smallUnit}`
 }
@@ -40,6 +46,23 @@ export function plural(count: number, noun: string): string {
 /** Time of day on the wall clock, `08:00:12 UTC`. */
 export function formatTimeOfDay(atMs: number): string {
   return `${new Date(atMs).toISOString().slice(11, 19)} UTC`
+}
+
+/** At most `width` characters; what is cut off shows. */
+export function fit(text: string, width: number): string {
+  return text.length <= width ? text : `${text.slice(0, Math.max(0, width - 1))}…`
+}
+
+/** The parts that fit into `width`, the first ones before the later ones. */
+export function joinFitting(parts: readonly string[], width: number, separator = ', '): string {
+  let line = ''
+  for (const part of parts.filter((text) => text !== '')) {
+    const longer = line === '' ? part : line + separator + part
+    if (longer.length <= width) line = longer
+    else if (line === '') line = fit(part, width)
+  }
+
+  return line
 }
 
 /** Breaks a line at spaces so that none is longer than `width`; words that are longer are cut. */

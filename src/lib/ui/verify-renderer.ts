@@ -1,12 +1,14 @@
-import type {Clock, Timer} from '../clock.js'
+import type {Clock} from '../clock.js'
 import type {VerifyEvent, VerifyProgressEvent, VerifyResult, VerifyStartedEvent} from '../migration/verify/run.js'
-import {formatFields} from './plain-renderer.js'
-import {chooseRenderer, type Output} from './renderer.js'
-import {TaskList} from './task-list.js'
-import {formatCount, formatDuration, plural, printable} from './text.js'
+import type {Canvas} from './frame-painter.js'
+import {bar} from './gauge.js'
+import {type Line, LiveList, type Room} from './live-list.js'
+import {PlainLines, Silent} from './plain-lines.js'
+import {chooseRenderer} from './renderer.js'
+import {formatCount, formatSeconds, joinFitting, plural, printable} from './text.js'
 
-const REFRESH_MS = 1000
 const PROGRESS_INTERVAL_MS = 5000
+const BAR_WIDTH = 20
 const COMPARE = 'compare'
 
 /** Shows a comparison while it goes on. */
@@ -36,94 +38,79 @@ export function startedSentence({duplication, partitionCount, partitionsEarlier,
   return `${source.cluster} (table id ${source.tableId}) and ${target.cluster} (${target.tableId}), ${plural(partitionCount, 'partition')}${earlier}; ${ships}`
 }
 
-function figures(progress: VerifyProgressEvent): string[] {
+function figures(progress: VerifyProgressEvent, {columns}: Room): Line[] {
   const {differences, etaMs, partitionCount, partitionsDone, partitionsEarlier, rowsCompared, rowsPerSecond, suspects} =
     progress
-  const eta = etaMs === undefined ? '' : `, about ${formatDuration(etaMs)} to go`
+  const done = partitionsDone + partitionsEarlier
   const open = [
     suspects > 0 ? `${plural(suspects, 'row')} read again` : '',
     differences > 0 ? `${formatCount(differences)} differ` : '',
   ]
   return [
-    `${plural(rowsCompared, 'row')} compared, ${formatCount(rowsPerSecond)} a second${eta}`,
-    `partitions ${formatCount(partitionsDone + partitionsEarlier)}/${formatCount(partitionCount)}`,
+    joinFitting([`${plural(rowsCompared, 'row')} compared`, `${formatCount(rowsPerSecond)} a second`], columns),
+    joinFitting(
+      [`${formatCount(done)}/${formatCount(partitionCount)} partitions`, bar(done, partitionCount, BAR_WIDTH)],
+      columns,
+      '  ',
+    ),
+    etaMs === undefined ? '' : `about ${formatSeconds(etaMs)} to go`,
     open.filter((text) => text !== '').join(', '),
-  ].filter((line) => line !== '')
+  ]
 }
 
 /** One task with live figures; for terminals. */
-export class VerifyList implements VerifyRenderer {
-  private list: TaskList | undefined
-  private notices: string[] = []
+export class VerifyList extends LiveList<typeof COMPARE> implements VerifyRenderer {
+  private mode = ''
   private progress: undefined | VerifyProgressEvent
-  private timer: Timer | undefined
 
   constructor(
-    private readonly clock: Clock,
-    private readonly output: Output,
+    clock: Clock,
+    canvas: Canvas,
     private readonly table: string,
-  ) {}
-
-  notice(text: string): void {
-    this.notices.push(text)
-    if (this.list) this.refresh()
-    else this.output.write(`${printable(text)}\n`)
+  ) {
+    super(clock, canvas)
   }
 
   onEvent(event: VerifyEvent): void {
+    // Drawn once a second: the figures come more often than anybody reads.
     if (event.type === 'progress') {
       this.progress = event
       return
     }
 
-    this.output.write(`${printable(startedSentence(event))}\n`)
-    this.list = new TaskList(
-      new Map([[COMPARE, printable(`Compare ${this.table} (${event.mode})`)]]),
-      Promise.resolve(),
-    )
-    this.list.begin(COMPARE)
-    this.refresh()
+    this.canvas.write(`${printable(startedSentence(event))}\n`)
+    this.mode = event.mode
+    this.open([COMPARE])
+    this.begin(COMPARE)
   }
 
   async stop(result?: VerifyResult): Promise<void> {
-    this.timer?.cancel()
-    const {list} = this
-    this.list = undefined
-    if (list && result) {
+    if (this.isOpen && result) {
       const isSame = result.outcome === 'same'
-      const title = `Compare ${this.table} (${result.mode})  ${formatDuration(result.tookMs)}  ${plural(result.rows.rowsCompared, 'row')}`
-      list.end(COMPARE, isSame ? 'done' : 'failed', printable(title))
+      this.end(COMPARE, isSame ? 'done' : 'failed', plural(result.rows.rowsCompared, 'row'), result.tookMs)
     }
 
-    await list?.close()
+    await this.close()
   }
 
-  /** Draws, and again every second: the figures come more often than anybody reads. */
-  private refresh(): void {
-    this.timer?.cancel()
-    const lines = [...(this.progress ? figures(this.progress) : []), ...this.notices.slice(-3)]
-    this.list?.output(
-      COMPARE,
-      lines.map((line) => printable(line)),
-    )
-    this.timer = this.clock.setTimer(REFRESH_MS, () => this.refresh())
+  protected override lines(room: Room, notices: readonly string[]): Line[] {
+    const shown = this.progress ? figures(this.progress, room) : []
+    return [...shown.filter((line) => line !== ''), ...notices.map((text): Line => ({color: 'yellow', text}))]
+  }
+
+  protected override titleOf(): string {
+    return `Compare ${this.table} (${this.mode})`
+  }
+
+  protected get titleWidth(): number {
+    return this.titleOf().length
   }
 }
 
 /** One line with a timestamp per event; for pipes and logs. */
-export class VerifyLines implements VerifyRenderer {
+export class VerifyLines extends PlainLines implements VerifyRenderer {
   private shownAtMs = -Infinity
   private shownDone = -1
-
-  constructor(
-    private readonly clock: Clock,
-    private readonly output: Output,
-    private readonly table: string,
-  ) {}
-
-  notice(text: string): void {
-    this.line(this.clock.wallMs(), {event: 'notice', text})
-  }
 
   onEvent(event: VerifyEvent): void {
     const {atMs} = event
@@ -174,25 +161,11 @@ export class VerifyLines implements VerifyRenderer {
       next,
     })
   }
-
-  private line(atMs: number, fields: Record<string, number | string | undefined>): void {
-    this.output.write(`${new Date(atMs).toISOString()} ${formatFields({table: this.table, ...fields})}\n`)
-  }
 }
 
-/** For `--json`: the one document at the end is all that stdout gets. */
-export class VerifySilent implements VerifyRenderer {
-  constructor(private readonly stderr: Output) {}
-
-  notice(text: string): void {
-    this.stderr.write(`${printable(text)}\n`)
-  }
-
+/** For `--json`: the result holds everything. */
+export class VerifySilent extends Silent implements VerifyRenderer {
   onEvent(): void {
     // The result holds everything that --json prints.
-  }
-
-  async stop(): Promise<void> {
-    // Nothing was drawn.
   }
 }

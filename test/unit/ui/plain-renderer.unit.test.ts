@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import type {MigrationEvent, UnstampedEvent} from '../../../src/lib/migration/events.js'
-import {formatFields, PlainRenderer} from '../../../src/lib/ui/plain-renderer.js'
+import {formatFields} from '../../../src/lib/ui/plain-lines.js'
+import {PlainRenderer} from '../../../src/lib/ui/plain-renderer.js'
 import {VirtualClock} from '../../sandbox/virtual-clock.js'
 
 const START_MS = Date.UTC(2026, 10, 22, 8)

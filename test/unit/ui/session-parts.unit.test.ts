@@ -4,7 +4,6 @@ import {PassThrough} from 'node:stream'
 import type {Effect} from '../../../src/lib/migration/effects.js'
 import type {MigrationEvent, UnstampedEvent} from '../../../src/lib/migration/events.js'
 import {DenyWatch} from '../../../src/lib/ui/deny-watch.js'
-import {LiveView} from '../../../src/lib/ui/live-view.js'
 import {outliveTerminal} from '../../../src/lib/ui/lost-terminal.js'
 import {findTerminal} from '../../../src/lib/ui/prompts.js'
 import {chooseRenderer} from '../../../src/lib/ui/renderer.js'
@@ -73,48 +72,14 @@ describe('what is known of the write-deny', () => {
     const watch = new DenyWatch()
     watch.onEvent(at(9000, {phase: 'drain', progress: {deniedForMs: 4000, text: ''}, step: '', type: 'progress'}))
     assert.equal(watch.deniedSinceMs, 5000)
+    assert.ok(!watch.isHandedOver)
     watch.onEvent(at(9100, effect('close-source', 'begin')))
     assert.equal(watch.deniedSinceMs, 5000)
     watch.onEvent(at(9200, effect('close-source', 'done')))
     assert.equal(watch.deniedSinceMs, undefined)
+    assert.ok(watch.isHandedOver)
     watch.onEvent(at(9300, {reason: '', sentence: '', type: 'undo-started'}))
     assert.equal(watch.deniedSinceMs, 9300)
-  })
-})
-
-describe('the figures under the running phase', () => {
-  it('count on between two events, and say when nothing is heard', () => {
-    const view = new LiveView()
-    view.onEvent(
-      at(1000, {
-        phase: 'drain',
-        progress: {
-          etaMs: 3000,
-          lagMutations: 1,
-          partitionCount: 8,
-          partitionsDone: 5,
-          text: 'draining\u001B[2J',
-          worst: 'p 3',
-        },
-        step: '',
-        type: 'progress',
-      }),
-    )
-    const lines = [
-      'WRITES DENIED for 4.0 s',
-      'draining\\u001b[2J',
-      'partitions 5/8, lag 1 mutation, about 3.0 s to go',
-      'worst: p 3',
-    ]
-    assert.deepEqual(view.lines(4000, 0), lines)
-    assert.deepEqual(view.lines(13_000), [...lines.slice(1), 'nothing new for 12.0 s'])
-    view.onEvent(at(13_000, effect('close-source', 'begin')))
-    assert.equal(view.lines(20_000).at(-1), 'close-source')
-    view.onEvent(at(20_000, effect('close-source', 'done')))
-    assert.equal(view.lines(24_999).at(-1), 'close-source')
-    assert.deepEqual(view.lines(25_000), lines.slice(1))
-    view.onEvent(at(14_000, {phase: 'switch', type: 'phase-started'}))
-    assert.deepEqual(view.lines(14_000), [])
   })
 })
 

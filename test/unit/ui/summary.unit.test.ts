@@ -4,7 +4,8 @@ import type {MigrationResult, Outcome, WriteDenyWindow} from '../../../src/lib/m
 import type {CheckResult} from '../../../src/lib/migration/preflight/check.js'
 import {checkLines} from '../../../src/lib/ui/checks.js'
 import {exitCodeOf} from '../../../src/lib/ui/outcome.js'
-import {planLines, summaryLines, windowLine} from '../../../src/lib/ui/summary.js'
+import {planLines} from '../../../src/lib/ui/plan.js'
+import {summaryLines, windowLine} from '../../../src/lib/ui/summary.js'
 
 const START_MS = Date.UTC(2026, 10, 22, 8)
 const COMMAND = 'pegasus table:migrate -t users'
