@@ -11,10 +11,12 @@ import {GuardChannel} from '../../src/lib/migration/guard/channel.js'
 import {guardContext} from '../../src/lib/migration/guard/context.js'
 import {guardCutover, type GuardEnd} from '../../src/lib/migration/guard/guard.js'
 import {startGuard} from '../../src/lib/migration/guard/handle.js'
+import {DriversLock} from '../../src/lib/migration/guard/other-holder.js'
 import {takePlan, writePlan} from '../../src/lib/migration/guard/plan.js'
 import {defaultLimits, type MigrationRequest} from '../../src/lib/migration/index.js'
 import {Journal, readJournal} from '../../src/lib/migration/journal.js'
 import {PegasusClient} from '../../src/lib/pegasus/client.js'
+import {machineProcesses} from '../../src/lib/processes.js'
 import {type Bed, nameSource, sandboxBed, withNodes} from '../e2e/bed.js'
 
 const TABLE = 'guarded'
@@ -85,13 +87,23 @@ describe('guard', function () {
       await Promise.all([client.close(), store.close(), journal.close()])
     })
     const plan = {
+      driver: await machineProcesses.own(),
       dupid: 1,
       journalDirectory: directory,
       request: requestOf(bed),
       timers: {configSyncMs: 30_000, groupCheckMs: 10_000},
     }
-    const context = guardContext(plan, {client, emit() {}, journal, signal: controller.signal, store})
-    const end = guardCutover({channel, clock, context, pid: process.pid, signal: controller.signal})
+    const lock = new DriversLock({clock, locks: undefined, table: TABLE, token: undefined})
+    const context = guardContext(plan, {client, emit() {}, journal, lock, signal: controller.signal, store})
+    const end = guardCutover({
+      channel,
+      clock,
+      context,
+      isDriverDead: async () => false,
+      lock,
+      pid: process.pid,
+      signal: controller.signal,
+    })
     end.catch(() => {})
     return {end, journal}
   }
@@ -201,6 +213,7 @@ describe('guard', function () {
 
   it('hands its data over in a file that only the owner can read, and that is gone afterwards', async () => {
     const plan = {
+      driver: await machineProcesses.own(),
       dupid: 7,
       journalDirectory: directory,
       request: requestOf(bed),

@@ -384,12 +384,14 @@ export class Simulation {
     const life = machine.begin()
     const guard: (typeof this.guards)[number] = {life}
     this.guards.push(guard)
-    const {files, openStore} = this.worldOf(life, undefined)
+    const {files, openLocks, openStore} = this.worldOf(life, undefined)
     const world = {
       clock: life.clock,
       ...(files ? {files} : {}),
+      openLocks: openLocks!,
       openStore: openStore!,
       pid: life.pid,
+      processes: life.processes,
       random: this.random,
       transport: life.transport,
     }

@@ -1,5 +1,6 @@
 import {deadline} from '../clock.js'
 import {isMigratorError, messageOf, MigratorError} from '../errors.js'
+import {machineProcesses} from '../processes.js'
 import type {MigrationContext} from './context.js'
 import type {GuardHandle} from './guard/handle.js'
 import type {MigrationWorld} from './index.js'
@@ -29,6 +30,7 @@ export class Cutover {
     private readonly world: MigrationWorld,
     private readonly context: MigrationContext,
     private readonly addTimings: (timings: PhaseTiming[]) => void,
+    private readonly lockToken: () => string | undefined,
   ) {}
 
   /** Sends the guard away: only when nothing is denied any more, or nothing may be lifted any more. */
@@ -110,9 +112,19 @@ export class Cutover {
   }
 
   private async startGuard(): Promise<GuardHandle | undefined> {
-    const {journalDirectory, startGuard} = this.world
+    const {journalDirectory, processes = machineProcesses, startGuard} = this.world
     const {emit, request, state} = this.context
-    return startGuard?.({dupid: state.dupid, journalDirectory, request, timers: timersOf(state)}, emit)
+    if (!startGuard) return undefined
+    const lockToken = this.lockToken()
+    const plan = {
+      driver: await processes.own(),
+      dupid: state.dupid,
+      journalDirectory,
+      ...(lockToken === undefined ? {} : {lockToken}),
+      request,
+      timers: timersOf(state),
+    }
+    return startGuard(plan, emit)
   }
 }
 

@@ -22,6 +22,8 @@ export interface MigrationLock {
   regain(signal: AbortSignal): Promise<void>
   /** Gives everything back; bounded, never throws. */
   release(): Promise<void>
+  /** Unique to this run: the guard acts in its driver's name by it. Undefined while nothing is held. */
+  readonly token: string | undefined
   /** For the switch's transaction; undefined where only this machine sees the lock. */
   versionCheck(): undefined | VersionCheck
 }
@@ -64,7 +66,7 @@ export async function acquireLock(request: LockRequest, signal: AbortSignal): Pr
   const note = await ownNote(command, clock, request.processes)
   const file = await LockFile.take(lockPath(directory, table, sourceCluster), table, note, clock, request)
   try {
-    return new BothLocks(file, await acquireShared(request, note, signal), emit, clock)
+    return new BothLocks(file, await acquireShared(request, note, signal), emit, clock, note.token)
   } catch (error) {
     await file.release()
     throw error
@@ -109,7 +111,11 @@ async function acquireShared(
   }
 }
 
-function locksOf({clock, metaproxy, openLocks}: LockPlace): SharedLocks | undefined {
+export function locksOf({
+  clock,
+  metaproxy,
+  openLocks,
+}: Pick<LockPlace, 'clock' | 'metaproxy' | 'openLocks'>): SharedLocks | undefined {
   if (!metaproxy) return undefined
   if (openLocks) return openLocks(metaproxy, clock)
   const {auth, hosts, root} = metaproxy
@@ -148,6 +154,7 @@ class BothLocks implements MigrationLock {
     private readonly shared: SharedLock | undefined,
     private readonly emit: (event: UnstampedEvent) => void,
     private readonly clock: Clock,
+    readonly token: string,
   ) {}
 
   async check(signal: AbortSignal): Promise<void> {

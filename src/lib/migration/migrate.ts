@@ -62,7 +62,12 @@ class Run {
     private readonly hooks: MigrateHooks,
   ) {
     this.context = open.context
-    this.cutover = new Cutover(world, open.context, (timings) => builder.addTimings(timings))
+    this.cutover = new Cutover(
+      world,
+      open.context,
+      (timings) => builder.addTimings(timings),
+      () => open.lockToken(),
+    )
   }
 
   async perform(): Promise<MigrationResult> {

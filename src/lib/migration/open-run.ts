@@ -20,6 +20,8 @@ export interface OpenRun {
   acquireLock(): Promise<void>
   close(): Promise<void>
   context: MigrationContext
+  /** Of the lock that is held. */
+  lockToken(): string | undefined
   /** What earlier runs wrote into the journal. */
   past: readonly JournalRecord[]
 }
@@ -103,6 +105,7 @@ export async function openRun(options: OpenRunOptions): Promise<OpenRun> {
       await Promise.all([client.close(), store?.close(), journal?.close()])
     },
     context,
+    lockToken: () => lock.token,
     past,
   }
 }
@@ -110,6 +113,10 @@ export async function openRun(options: OpenRunOptions): Promise<OpenRun> {
 /** The effects are made before there is a lock; they reach it through this. */
 class LaterLock implements MigrationLock {
   held: MigrationLock | undefined
+
+  get token(): string | undefined {
+    return this.held?.token
+  }
 
   async check(signal: AbortSignal): Promise<void> {
     await this.held?.check(signal)

@@ -19,6 +19,7 @@ class FakeLock implements MigrationLock {
   asked: string[] = []
   check_: VersionCheck | undefined
   lost = false
+  readonly token = 'token'
 
   async check(): Promise<void> {
     this.asked.push('check')

@@ -18,7 +18,7 @@ export interface GuardStatus {
   /** Milliseconds since 1970 at which it began to watch. */
   sinceMs: number
   pid: number
-  state: 'acting' | 'alarmed' | 'gone' | 'lifted' | 'switched' | 'watching'
+  state: 'acting' | 'alarmed' | 'gone' | 'lifted' | 'switched' | 'watching' | 'yielding'
   /** The last thing that happened. */
   text: string
 }
@@ -117,7 +117,15 @@ export class GuardChannel {
   }
 }
 
-const states: ReadonlySet<unknown> = new Set(['acting', 'alarmed', 'gone', 'lifted', 'switched', 'watching'])
+const states: ReadonlySet<unknown> = new Set([
+  'acting',
+  'alarmed',
+  'gone',
+  'lifted',
+  'switched',
+  'watching',
+  'yielding',
+])
 
 function isBeat({count, stage}: Partial<Beat>): boolean {
   return Number.isSafeInteger(count) && (stage === 'armed' || stage === 'dismissed')

@@ -6,12 +6,14 @@ import {LiveEffects} from '../effects-live.js'
 import type {Effects} from '../effects.js'
 import type {UnstampedEvent} from '../events.js'
 import {hintsOf, type Journal} from '../journal.js'
+import type {MigrationLock} from '../lock.js'
 import type {GuardPlan} from './plan.js'
 
 export interface GuardParts {
   client: PegasusClient
   emit(event: UnstampedEvent): void
   journal: Journal
+  lock: MigrationLock
   signal: AbortSignal
   store: MetaproxyStore | undefined
   wrapEffects?(live: Effects): Effects
@@ -19,7 +21,7 @@ export interface GuardParts {
 
 /** A context in which only the undo runs. */
 export function guardContext(plan: GuardPlan, parts: GuardParts): MigrationContext {
-  const {client, emit, journal, signal, store, wrapEffects = (effects: Effects) => effects} = parts
+  const {client, emit, journal, lock, signal, store, wrapEffects = (effects: Effects) => effects} = parts
   const {clock, random} = client.env
   const {request} = plan
   const source = client.cluster(request.sourceMetas)
@@ -30,7 +32,7 @@ export function guardContext(plan: GuardPlan, parts: GuardParts): MigrationConte
     client,
     clock,
     dryRun: false,
-    effects: new JournaledEffects(wrapEffects(live), journal, request.table, emit),
+    effects: new JournaledEffects(wrapEffects(live), journal, request.table, emit, lock),
     emit,
     forward: signal,
     hints: hintsOf(journal.past),

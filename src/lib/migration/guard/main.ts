@@ -1,5 +1,6 @@
 import {systemClock} from '../../clock.js'
 import {openZooKeeper} from '../../metaproxy/open.js'
+import {machineProcesses} from '../../processes.js'
 import {tcpTransport} from '../../rpc/transport.js'
 import {takePlan} from './plan.js'
 import {runGuard} from './run.js'
@@ -19,6 +20,7 @@ const world = {
   clock: systemClock,
   openStore: openZooKeeper,
   pid: process.pid,
+  processes: machineProcesses,
   random: Math.random,
   transport: tcpTransport,
 }

@@ -1,14 +1,19 @@
 import {readFile, rm, writeFile} from 'node:fs/promises'
 
 import {messageOf, MigratorError} from '../../errors.js'
+import type {ProcessName} from '../../processes.js'
 import {isTexts} from '../../values.js'
 import type {MigrationRequest} from '../request.js'
 import type {ServerTimers} from '../timers.js'
 
 /** What a guard process must know; handed over in a file that only its owner can read, never by argv. */
 export interface GuardPlan {
+  /** Once it is dead nobody can wake up any more. */
+  driver: ProcessName
   dupid: number
   journalDirectory: string
+  /** Of the driver's locks. */
+  lockToken?: string
   request: MigrationRequest
   timers: ServerTimers
 }
@@ -46,10 +51,11 @@ export function parsePlan(text: string): GuardPlan {
 }
 
 function isPlan(plan: Partial<GuardPlan> | null): boolean {
-  const {dupid, journalDirectory, request, timers} = plan ?? {}
+  const {driver, dupid, journalDirectory, request, timers} = plan ?? {}
   if (typeof request !== 'object' || request === null || typeof timers !== 'object' || timers === null) return false
   const lists = [request.sourceMetas, request.targetMetas]
   return (
+    typeof driver?.pid === 'number' &&
     typeof dupid === 'number' &&
     [journalDirectory, request.table, request.targetCluster].every((word) => typeof word === 'string') &&
     ['reconfig', 'timeout'].includes(request.denyMode) &&
