@@ -48,6 +48,12 @@ export class LoadLedger {
     return [...this.keys.keys()]
   }
 
+  /** What a reader may find now; undefined among them: no such row. */
+  acceptable(key: string): (string | undefined)[] {
+    const state = this.keys.get(key)
+    return state ? [state.last, ...[...state.open].map(({value}) => value)] : [undefined]
+  }
+
   begin(key: string, value: string | undefined): Attempt {
     const state = this.keys.get(key) ?? {generation: 0, last: undefined, open: new Set()}
     this.keys.set(key, state)
@@ -82,7 +88,7 @@ export class LoadLedger {
     for (;;) {
       const {generation} = state
       const found = await read(key)
-      const acceptable = [state.last, ...[...state.open].map(({value}) => value)]
+      const acceptable = this.acceptable(key)
       if (acceptable.includes(found)) return undefined
       if (state.generation === generation) return {acceptable, found, key}
     }

@@ -4,6 +4,21 @@ import type {Clock} from '../../src/lib/clock.js'
 import type {ProcessName, Processes} from '../../src/lib/processes.js'
 import type {Transport} from '../../src/lib/rpc/transport.js'
 
+/** How a machine's clock differs from the true one. */
+export interface ClockSkew {
+  /** Its milliseconds per true one. */
+  rate: number
+  wallMs: number
+}
+
+export function skewed(clock: Clock, {rate, wallMs}: ClockSkew): Clock {
+  return {
+    nowMs: () => clock.nowMs() * rate,
+    setTimer: (delayMs, callback) => clock.setTimer(delayMs / rate, callback),
+    wallMs: () => Math.round(clock.wallMs() + clock.nowMs() * (rate - 1) + wallMs),
+  }
+}
+
 /** One machine's processes: what `kill -0` and /proc tell. */
 export class Machine {
   readonly lives: Life[] = []

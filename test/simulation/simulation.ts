@@ -23,6 +23,7 @@ import {
   type RollbackRequest,
   type RollbackResult,
 } from '../../src/lib/migration/rollback/index.js'
+import type {Transport} from '../../src/lib/rpc/transport.js'
 import {
   type ClusterOverrides,
   type Profile,
@@ -34,8 +35,9 @@ import {
 } from '../sandbox/index.js'
 import {LoadClient, type LoadOptions} from '../sandbox/load-client.js'
 import {SimulatedMetaproxy} from '../sandbox/metaproxy.js'
-import {memoryNetwork} from '../sandbox/network.js'
-import {type Life, Machine} from './life.js'
+import {memoryNetwork, type SandboxNetwork} from '../sandbox/network.js'
+import {quickTimers} from '../sandbox/quick-timers.js'
+import {type ClockSkew, type Life, Machine, skewed} from './life.js'
 import {MemoryDisk} from './memory-disk.js'
 import {type SessionFault, sessionsOf} from './model-session.js'
 import {Watch} from './watch.js'
@@ -47,26 +49,21 @@ export interface SimulationOptions {
   guard?: boolean
   /** Default: a small one; `false`: nobody writes. */
   load?: false | Partial<LoadOptions>
+  /** Default: one that loses and delays nothing. `transportOf`: how a machine reaches it. */
+  network?(clock: VirtualClock): SandboxNetwork & {transportOf?(machine: string): Transport}
   overrides?: {source?: ClusterOverrides; target?: ClusterOverrides}
   partitionCount?: number
   profile?: Profile
+  /** The timers as measured; default: shorter ones. */
+  realTimers?: boolean
   /** Whether there is a metaproxy node (`-r`); default true. */
   root?: boolean
   /** Rows that are there from the beginning. */
   rows?: number
   seed?: number
   servers?: number
-}
-
-/** Shorter than real servers' own, in the same proportions. */
-const quickTimers: ClusterOverrides = {
-  checkpointMs: 3000,
-  config_sync_interval_ms: 6000,
-  dupSyncMs: 3000,
-  followerPrimaryMs: [2000, 3000],
-  group_check_interval_ms: 4000,
-  guardianStepMs: 3000,
-  perfCounterMs: 4000,
+  /** By machine. */
+  skews?: Record<string, ClockSkew>
 }
 
 /** The bound of every migration here. */
@@ -111,13 +108,16 @@ export class Simulation {
   sessionFault: ((operation: string, life: Life) => SessionFault) | undefined
   readonly watch: Watch
   readonly zookeeper: ZooKeeperModel
-  private readonly network = memoryNetwork()
+  /** Wraps what carries a guard's effects out. */
+  wrapGuardEffects: ((live: Effects, life: Life) => Effects) | undefined
+  private readonly network: ReturnType<NonNullable<SimulationOptions['network']>>
   private readonly random: () => number
   /** Whom the application asks without a metaproxy; changed by the operator. */
   private readonly route = {metas: [] as string[]}
 
   private constructor(readonly options: SimulationOptions) {
     this.random = seededRandom(options.seed ?? 1)
+    this.network = options.network?.(this.clock) ?? memoryNetwork()
     this.zookeeper = new ZooKeeperModel(this.clock)
     this.watch = new Watch(this.clock)
     this.here = this.machine('here')
@@ -142,7 +142,10 @@ export class Simulation {
   }
 
   machine(name: string): Machine {
-    const machine = new Machine(name, {clock: this.clock, transport: this.network.transport})
+    const skew = this.options.skews?.[name]
+    const clock = skew ? skewed(this.clock, skew) : this.clock
+    const transport = this.network.transportOf?.(name) ?? this.network.transport
+    const machine = new Machine(name, {clock, transport})
     this.disks.set(machine, new MemoryDisk())
     return machine
   }
@@ -242,12 +245,13 @@ export class Simulation {
   }
 
   private async start(): Promise<void> {
-    const {load, overrides, partitionCount = 2, profile = '2.5', rows = 60, servers = 3} = this.options
+    const {load, overrides, partitionCount = 2, profile = '2.5', realTimers, rows = 60, servers = 3} = this.options
+    const timers = realTimers ? {} : quickTimers
     this.sandbox = await this.run(
       startSandbox({
         clock: this.clock,
         listen: this.network,
-        overrides: {source: {...quickTimers, ...overrides?.source}, target: {...quickTimers, ...overrides?.target}},
+        overrides: {source: {...timers, ...overrides?.source}, target: {...timers, ...overrides?.target}},
         profile,
         random: this.random,
         servers,
@@ -394,6 +398,7 @@ export class Simulation {
       processes: life.processes,
       random: this.random,
       transport: life.transport,
+      ...(this.wrapGuardEffects ? {wrapEffects: (live: Effects) => this.wrapGuardEffects!(live, life)} : {}),
     }
     // The plan went through a file: nothing is shared with the driver.
     runGuard(structuredClone(plan), world, new AbortController().signal).then(

@@ -30,7 +30,8 @@ export async function copyCheckpoint(
     appName: envs.get(MASTER_APP_NAME) ?? table.info.appName,
     partitionIndices: [partitionIndex],
   }
-  for (const meta of envs.get(MASTER_METAS)!.split(',')) {
+  // Somebody may have deleted the envs meanwhile: then there is nobody to copy from.
+  for (const meta of envs.get(MASTER_METAS)?.split(',') ?? []) {
     // A meta that is down or does not lead: the next one is asked.
     const config = await server.peers
       .call(meta, metaCalls.queryConfig, request, {timeoutMs: 5000})

@@ -1,0 +1,203 @@
+import {parseNodeData} from '../../../src/lib/metaproxy/node-data.js'
+import {encodeKey} from '../../../src/lib/pegasus/key-hash.js'
+import type {Effect} from '../../../src/lib/migration/effects.js'
+import type {SimulatedCluster} from '../../sandbox/index.js'
+import {DENY_ENV} from '../../sandbox/replica/deny.js'
+import type {Life} from '../life.js'
+import {MAX_WRITE_DENY_MS, NODE, type Simulation, TABLE} from '../simulation.js'
+import type {Trace} from './trace.js'
+
+export type Meddling = 'deny' | 'drop' | 'lift' | 'pause' | 'remove' | 'resume' | 'skip' | 'target'
+
+const SORT_KEY = Buffer.from('row')
+const TICK_MS = 500
+/** How old news the tool may act on where nothing on the servers can be compared and set: envs, duplications, tables. */
+const BLIND_MS = 4000
+/** A fault may hold up the lift of a deny for so long after it has passed. */
+const AFTERMATH_MS = 75_000
+
+/** What was found wrong, and when. */
+export class Violation extends Error {
+  constructor(
+    readonly invariant: string,
+    message: string,
+  ) {
+    super(`${invariant}: ${message}`)
+  }
+}
+
+/** Looks all along at what must be true at every moment (I1 to I4, I6, I7), from what clients saw and servers hold. */
+export class Overseer {
+  /** The side that serves: as the node says, or, without a node, as the operator moved the applications. */
+  serves: 'source' | 'target' = 'source'
+  violation: Violation | undefined
+  private deniedMs = 0
+  /** Until when a fault excuses that writes are denied for long. */
+  private excusedUntilMs = 0
+  private faultsUnderWay = 0
+  private readonly meddledAtMs = new Map<Meddling, number>()
+  /** Something that another operator did in a moment in which the tool cannot see it: what is lost is not its fault. */
+  private ruined: string | undefined
+  private stopped = false
+
+  constructor(
+    private readonly simulation: Simulation,
+    private readonly trace: Trace,
+  ) {
+    const {zookeeper} = simulation
+    const before = zookeeper.onWrite
+    zookeeper.onWrite = (write) => {
+      before?.(write)
+      if (write.path !== NODE) return
+      trace.add(write.writer ?? 'by hand', `node: ${write.bytes.toString()}`)
+      this.nodeWritten(write.bytes, write.writer === undefined)
+    }
+
+    this.tick()
+  }
+
+  stop(): void {
+    this.stopped = true
+  }
+
+  /** While one is under way, and for a while after it, writes may be denied for longer than the bound. */
+  faultBegan(): void {
+    this.faultsUnderWay++
+  }
+
+  faultEnded(): void {
+    this.faultsUnderWay--
+    this.excusedUntilMs = this.simulation.clock.nowMs() + AFTERMATH_MS
+  }
+
+  meddled(what: Meddling): void {
+    this.meddledAtMs.set(what, this.simulation.clock.nowMs())
+    // What was switched already can be ruined by hand at any time.
+    if (this.serves === 'target' && (what === 'resume' || what === 'lift' || what === 'deny'))
+      this.ruined ??= `${what} by hand after the switch`
+  }
+
+  hasMeddled(...what: Meddling[]): boolean {
+    return what.some((one) => this.meddledAtMs.has(one))
+  }
+
+  get hasAnybodyMeddled(): boolean {
+    return this.meddledAtMs.size > 0
+  }
+
+  /** The applications were moved by hand, on the tool's word. */
+  moved(): void {
+    if (this.serves === 'target') return
+    this.switched()
+  }
+
+  fail(invariant: string, message: string): void {
+    if (this.violation) return
+    this.violation = new Violation(invariant, message)
+    this.trace.add('VIOLATION', this.violation.message)
+  }
+
+  /** An effect is about to be sent by a driver. */
+  effectBegins(effect: Effect, life: Life): void {
+    void effect
+    void life
+  }
+
+  /** Reads every key that was ever written on the side that serves. */
+  look(): void {
+    const {load} = this.simulation
+    if (!load || this.ruined !== undefined) return
+    const table = this.simulation[this.serves].state.tableNamed(TABLE)
+    if (!table) return
+    const rows = this.simulation[this.serves].rows(TABLE)
+    for (const key of load.ledger.touched) {
+      const found = rows.get(encodeKey(Buffer.from(key), SORT_KEY).toString('hex'))?.value.toString()
+      const acceptable = load.ledger.acceptable(key)
+      if (acceptable.includes(found)) continue
+      const short = (value: string | undefined) => (value === undefined ? 'nothing' : value.trim().split(' ')[0]!)
+      this.fail(
+        'I1',
+        `${key} is ${short(found)} on the ${this.serves}, and must be ${acceptable.map((value) => short(value)).join(' or ')}`,
+      )
+      return
+    }
+  }
+
+  /** Primaries of a side that refuse clients' writes, and its env. */
+  refusals(side: 'source' | 'target'): string[] {
+    const cluster: SimulatedCluster = this.simulation[side]
+    const table = cluster.state.tableNamed(TABLE)
+    if (!table) return [`${side} has no table`]
+    const env = table.info.envs.get(DENY_ENV)
+    const primaries = table.memberships.flatMap(({primary}, partitionIndex) => {
+      const server = primary === undefined ? undefined : cluster.serverAt(primary)
+      const replica = server?.alive ? server.replica({appId: table.info.appId, partitionIndex}) : undefined
+      return replica?.deny?.write ? [`${side}: ${server!.address} refuses writes to partition ${partitionIndex}`] : []
+    })
+    return env === undefined ? primaries : [`${side}: env ${env}`, ...primaries]
+  }
+
+  private nodeWritten(bytes: Buffer, byHand: boolean): void {
+    const {source, target} = this.simulation
+    let name: string
+    try {
+      name = parseNodeData(bytes).clusterName
+    } catch (error) {
+      if (!byHand) this.fail('I4', `the node was written with ${bytes.toString()}: ${String(error)}`)
+      return
+    }
+
+    if (name !== source.name && name !== target.name) this.fail('I4', `the node names ${name}`)
+    if (name === target.name && this.serves === 'source') this.switched()
+    else if (name === source.name && this.serves === 'target') {
+      this.serves = 'source'
+      this.look()
+    }
+  }
+
+  private switched(): void {
+    this.serves = 'target'
+    const nowMs = this.simulation.clock.nowMs()
+    for (const what of ['drop', 'lift', 'remove', 'resume', 'deny'] as const) {
+      const atMs = this.meddledAtMs.get(what)
+      if (atMs !== undefined && nowMs - atMs < BLIND_MS) this.ruined ??= `${what} by hand just before the switch`
+    }
+
+    this.look()
+  }
+
+  private tick(): void {
+    if (this.stopped) return
+    this.look()
+    this.watchReigns()
+    this.watchDeny()
+    this.simulation.clock.setTimer(TICK_MS, () => this.tick())
+  }
+
+  private watchReigns(): void {
+    const {moves, reigns, switches, broken} = this.simulation.watch
+    if (this.ruined !== undefined) return
+    if (broken.length > 0) this.fail(broken[0]!.slice(0, 2), broken[0]!)
+    if (reigns.length - 1 <= Math.max(switches, moves)) return
+    this.fail('I3', `writes were taken by ${reigns.map(({side}) => side).join(', then ')}`)
+  }
+
+  /** I7: not while something is wrong that the bound does not count. */
+  private watchDeny(): void {
+    const nowMs = this.simulation.clock.nowMs()
+    const isDenied = this.serves === 'source' && this.refusals('source').length > 0
+    if (!isDenied || this.hasMeddled('deny')) {
+      this.deniedMs = 0
+      return
+    }
+
+    if (this.faultsUnderWay > 0 || nowMs < this.excusedUntilMs) return
+    this.deniedMs += TICK_MS
+    if (this.deniedMs > MAX_WRITE_DENY_MS + 2 * TICK_MS) {
+      this.fail(
+        'I7',
+        `writes are denied for ${this.deniedMs / 1000} s with nothing wrong: ${this.refusals('source')[0]}`,
+      )
+    }
+  }
+}

@@ -1,0 +1,218 @@
+import {assertClean} from '../judge.js'
+import {TABLE} from '../simulation.js'
+import type {Plan} from './plan.js'
+import {type Acting, type Command, Stage} from './stage.js'
+
+/** How a run went. */
+export interface Report {
+  failure?: {atMs: number; invariant: string; message: string}
+  hash: string
+  /** How each command ended, for statistics: `migrate stopped drain.limit`. */
+  ends: string[]
+  seed: number
+  trace: string[]
+  virtualMs: number
+}
+
+const COMMAND_LIMIT_MS = 3_600_000
+const POLL_MS = 250
+/** Until servers that came back are found healthy again, and counters are fresh. */
+const REST_MS = 25_000
+const WRITABLE_LIMIT_MS = 60_000
+
+/** Plays a plan to its end, on virtual time; never throws for what it finds. */
+export async function play(plan: Plan): Promise<Report> {
+  const stage = await Stage.open(plan)
+  const {overseer, simulation, trace} = stage
+  const script = new Script(stage)
+  try {
+    await simulation.run(script.perform(), 10 * COMMAND_LIMIT_MS)
+  } catch (error) {
+    overseer.fail('harness', error instanceof Error ? (error.stack ?? error.message) : String(error))
+  }
+
+  const {violation} = overseer
+  const report: Report = {
+    ends: stage.acts.map(({command, driver, result}) =>
+      [command, result?.outcome ?? (driver.life.isAlive ? 'alive' : 'killed'), result?.error?.code ?? '']
+        .join(' ')
+        .trim(),
+    ),
+    ...(violation
+      ? {failure: {atMs: simulation.clock.nowMs(), invariant: violation.invariant, message: violation.message}}
+      : {}),
+    hash: trace.digest(),
+    seed: plan.seed,
+    trace: trace.lines,
+    virtualMs: simulation.clock.nowMs(),
+  }
+  overseer.stop()
+  await simulation.stop()
+  return report
+}
+
+function servesAfter(outcome: string | undefined): 'source' | 'target' | undefined {
+  if (outcome === 'migrated') return 'target'
+  return outcome === 'rolled-back' || outcome === 'returned' ? 'source' : undefined
+}
+
+class Script {
+  constructor(private readonly stage: Stage) {}
+
+  private get isOver(): boolean {
+    return this.stage.overseer.violation !== undefined
+  }
+
+  async perform(): Promise<void> {
+    const {stage} = this
+    stage.begin('migrate', 'here')
+    await this.untilQuiet()
+    if (this.isOver) return
+    await stage.heal()
+    await Promise.all(stage.work)
+    // A command may have been begun by a fault while the others ended.
+    await this.untilQuiet()
+    if (this.isOver) return
+    const clean = this.cleanEnd()
+    if (clean === undefined) {
+      await this.rest(REST_MS)
+      if (this.isOver) return
+      await this.mend()
+    } else {
+      await this.judgeClean(clean)
+    }
+
+    if (this.isOver) return
+    stage.overseer.look()
+  }
+
+  /** Until every command ended or died, and every guard too. */
+  private async untilQuiet(): Promise<void> {
+    const {overseer, simulation} = this.stage
+    const untilMs = simulation.clock.nowMs() + COMMAND_LIMIT_MS
+    const judged = new Set<Acting>()
+    while (!this.isOver && (this.stage.isAnybodyWorking || this.stage.guardsAreAtWork)) {
+      await simulation.sleep(POLL_MS)
+      this.judgeEnds(judged)
+      if (simulation.clock.nowMs() > untilMs) {
+        const who = this.stage.workingDriver()?.name ?? 'a guard'
+        overseer.fail('ends', `${who} does not end within an hour`)
+      }
+    }
+
+    this.judgeEnds(judged)
+    for (const {error} of simulation.guards)
+      if (error !== undefined) overseer.fail('guard', `a guard failed: ${String(error)}`)
+  }
+
+  /** I2 for commands that ended by themselves, where nobody else is at work on the table. */
+  private judgeEnds(judged: Set<Acting>): void {
+    const {stage} = this
+    for (const acting of stage.acts) {
+      if (!acting.result || judged.has(acting)) continue
+      judged.add(acting)
+      const {error} = acting.result
+      if (error?.code === 'unexpected') this.stage.overseer.fail('unexpected', `${acting.name}: ${error.message}`)
+      if (!stage.isAnybodyWorking && !stage.guardsAreAtWork) this.judgeEnd(acting)
+    }
+  }
+
+  private judgeEnd({name, result}: Acting): void {
+    const {overseer} = this.stage
+    const {error, next, outcome, warnings} = result!
+    const told = `${name}: ${outcome} ${error?.code ?? ''}`
+    if (outcome === 'write-denied') {
+      if (next === undefined) overseer.fail('I2', `${told} does not say what mends it`)
+      return
+    }
+
+    if (overseer.hasMeddled('deny', 'target', 'drop')) return
+    const saysDenied = [...warnings, error?.message ?? '', next ?? ''].some((text) =>
+      /write-denied|denie|refuse/.test(text),
+    )
+    const serving = overseer.refusals(overseer.serves)
+    if (serving.length > 0 && !saysDenied) overseer.fail('I2', `${told}, and ${serving.join('; ')}`)
+    const {serves} = overseer
+    if ((outcome === 'migrated' || outcome === 'switched-unfinished') && serves !== 'target')
+      overseer.fail('I2', `${told}, and the ${serves} serves`)
+    if ((outcome === 'rolled-back' || outcome === 'returned') && serves !== 'source')
+      overseer.fail('I2', `${told}, and the ${serves} serves`)
+  }
+
+  /** The side that serves, where the last command said that nothing is left to do and nobody meddled since. */
+  private cleanEnd(): 'source' | 'target' | undefined {
+    const {acts, overseer} = this.stage
+    if (overseer.hasAnybodyMeddled) return undefined
+    // Those who found the table locked did nothing.
+    const outcomes = acts.map(({result}) => result?.outcome).filter((outcome) => outcome !== 'refused')
+    return outcomes.length === 1 ? servesAfter(outcomes[0]) : undefined
+  }
+
+  /** One command makes it good; where it says that it is not the one, the other does. */
+  private async mend(): Promise<void> {
+    const {overseer, plan} = this.stage
+    const order: Command[] = plan.mend === 'migrate' ? ['migrate', 'rollback'] : ['rollback', 'migrate']
+    const answers: string[] = []
+    for (const command of order) {
+      const {adopt, dropTarget} = {
+        adopt: overseer.hasMeddled('deny', 'lift', 'remove', 'drop'),
+        dropTarget: overseer.hasMeddled('remove', 'drop'),
+      }
+      const acting = this.stage.begin(command, 'here', {adopt, dropTarget: dropTarget && overseer.serves === 'source'})
+      await this.untilQuiet()
+      if (this.isOver) return
+      const {error, outcome} = acting.result!
+      const side = servesAfter(outcome)
+      if (side !== undefined) return this.judgeClean(side)
+
+      answers.push(`${command}: ${outcome} ${error?.code ?? ''} ${error?.message ?? ''}`)
+    }
+
+    // A stuck pipeline cannot be removed without harm (docs/reliability.md): the source takes writes, and that is said.
+    if (overseer.hasMeddled('drop') && overseer.serves === 'source' && overseer.refusals('source').length === 0) return
+    overseer.fail('mend', `neither command makes it good: ${answers.join('; ')}`)
+  }
+
+  private async judgeClean(side: 'source' | 'target'): Promise<void> {
+    const {overseer, simulation} = this.stage
+    if (overseer.serves !== side) overseer.fail('I2', `the ${overseer.serves} serves, not the ${side}`)
+    const refused = overseer.refusals(side)
+    if (refused.length > 0) overseer.fail('I2', refused.join('; '))
+    await this.untilWritten()
+    if (this.isOver) return
+    if (side === 'target' && !overseer.refusals('source').includes('source: env reconfig*all'))
+      overseer.fail('I3', 'the source does not refuse everyone')
+    try {
+      assertClean(simulation)
+    } catch (error) {
+      overseer.fail('I5', (error as Error).message)
+    }
+
+    for (const {aborted, address} of [...simulation.source.servers, ...simulation.target.servers]) {
+      if (aborted !== undefined && !overseer.hasMeddled('pause', 'remove', 'drop'))
+        overseer.fail('crash', `${address} went down: ${aborted}`)
+    }
+  }
+
+  /** The application's writes succeed on every partition. */
+  private async untilWritten(): Promise<void> {
+    const {overseer, simulation} = this.stage
+    const {load} = simulation
+    if (!load) return
+    const from = load.ledger.history.length
+    const untilMs = simulation.clock.nowMs() + WRITABLE_LIMIT_MS
+    // A key's partition is fixed: those that were never written have none.
+    const wanted = new Set(load.ledger.history.map(({partitionIndex}) => partitionIndex))
+    while (!this.isOver) {
+      for (const {partitionIndex} of load.ledger.history.slice(from)) wanted.delete(partitionIndex)
+      if (wanted.size === 0) return
+      if (simulation.clock.nowMs() > untilMs)
+        overseer.fail('I2', `no write of ${TABLE} to partitions ${[...wanted].join(', ')} succeeds`)
+      await simulation.sleep(POLL_MS)
+    }
+  }
+
+  private async rest(ms: number): Promise<void> {
+    for (let passed = 0; passed < ms && !this.isOver; passed += 1000) await this.stage.simulation.sleep(1000)
+  }
+}

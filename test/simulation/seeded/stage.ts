@@ -1,0 +1,323 @@
+import type {Effects} from '../../../src/lib/migration/effects.js'
+import type {MigrationResult} from '../../../src/lib/migration/index.js'
+import type {RollbackResult} from '../../../src/lib/migration/rollback/index.js'
+import {MetaFunctionLevel} from '../../../src/lib/rpc/structs/cluster.js'
+import type {ClusterOverrides} from '../../sandbox/index.js'
+import type {Life, Machine} from '../life.js'
+import {DENY_ENV} from '../../sandbox/replica/deny.js'
+import {type Driver, ROOT, Simulation, TABLE} from '../simulation.js'
+import {beginOf, FOREIGN_DENY, needsRoot} from './faults.js'
+import {Overseer} from './overseer.js'
+import type {Fault, Plan} from './plan.js'
+import {Sky} from './sky.js'
+import {Trace} from './trace.js'
+import {weatherNetwork} from './weather.js'
+
+export type Command = 'migrate' | 'rollback'
+export type Result = MigrationResult | RollbackResult
+
+/** A command that was begun. */
+export interface Acting {
+  command: Command
+  driver: Driver<Result>
+  error?: unknown
+  name: string
+  result?: Result
+}
+
+/** Shorter than real servers' own, in the same proportions: a migration takes half a minute. */
+const TIMERS: ClusterOverrides = {
+  checkpointMs: 1500,
+  config_sync_interval_ms: 4000,
+  dupProgressMinUpdateMs: 2000,
+  dupSyncMs: 2000,
+  followerPrimaryMs: [1000, 2000],
+  group_check_interval_ms: 3000,
+  guardianStepMs: 1500,
+  leaderTakeoverMs: [12_000, 16_000],
+  perfCounterMs: 3000,
+  shipTimeoutMs: 20_000,
+  unaliveMs: 12_000,
+}
+const LIMITS = {
+  catchUpMs: 400_000,
+  duplicateMs: 400_000,
+  finishMs: 120_000,
+  preflightMs: 60_000,
+  stallMs: 60_000,
+  switchMs: 30_000,
+  verifyMs: 120_000,
+}
+
+/** Everything that a run plays with. */
+export class Stage {
+  readonly acts: Acting[] = []
+  readonly overseer: Overseer
+  private readonly ends = new Set<() => Promise<void> | void>()
+  private readonly machines = new Map<string, Machine>()
+  private readonly signs = new Map<string, number>()
+  private waiting: Fault[]
+  private faultsOver = false
+  /** Of faults under way. */
+  readonly work = new Set<Promise<void>>()
+
+  private constructor(
+    readonly plan: Plan,
+    readonly simulation: Simulation,
+    readonly sky: Sky,
+    readonly trace: Trace,
+  ) {
+    this.overseer = new Overseer(simulation, trace)
+    this.machines.set('here', simulation.here)
+    this.waiting = plan.faults.filter(({at, kind}) => 'sign' in at && this.makesSense(kind))
+    for (const fault of plan.faults) {
+      if ('ms' in fault.at && this.makesSense(fault.kind))
+        simulation.clock.setTimer(fault.at.ms, () => this.strike(fault))
+    }
+
+    simulation.wrapGuardEffects = (live, life) => this.watched(live, life, `guard ${life.pid}`)
+  }
+
+  static async open(plan: Plan): Promise<Stage> {
+    const {seed, world} = plan
+    let sky!: Sky
+    const box: {trace?: Trace} = {}
+    const simulation = await Simulation.open({
+      denyMode: world.denyMode,
+      guard: world.guard,
+      load: {
+        keys: world.keys,
+        operationTimeoutMs: 1000,
+        valueBytes: 12,
+        writers: 1,
+        writesPerSecond: world.writesPerSecond,
+      },
+      network(clock) {
+        box.trace = new Trace(clock)
+        sky = new Sky(clock, () => box.trace!, world.latencyMs, seed)
+        return weatherNetwork(clock, sky)
+      },
+      overrides: {source: TIMERS, target: TIMERS},
+      partitionCount: world.partitions,
+      profile: world.profile,
+      root: world.root,
+      rows: world.rows,
+      seed,
+      servers: world.servers,
+      ...(world.skew ? {skews: {here: world.skew}} : {}),
+    })
+    if (world.lively) simulation.source.leader!.level = MetaFunctionLevel.fl_lively
+    return new Stage(plan, simulation, sky, box.trace!)
+  }
+
+  /** The first command that neither ended nor died. */
+  workingDriver(): Acting | undefined {
+    return this.acts.find(({driver}) => driver.life.isAlive)
+  }
+
+  get isAnybodyWorking(): boolean {
+    return this.acts.some(({driver}) => driver.life.isAlive)
+  }
+
+  get guardsAreAtWork(): boolean {
+    return this.simulation.guards.some(({end, error, life}) => end === undefined && error === undefined && life.isAlive)
+  }
+
+  machine(name: string): Machine {
+    let machine = this.machines.get(name)
+    if (!machine) {
+      machine = this.simulation.machine(name)
+      this.machines.set(name, machine)
+    }
+
+    return machine
+  }
+
+  begin(command: Command, where: string, more: {adopt?: boolean; dropTarget?: boolean} = {}): Acting {
+    const {plan, simulation, trace} = this
+    const machine = this.machine(where)
+    const name = `${command} ${machine.lives.length + 1}${where === 'here' ? '' : ` ${where}`}`
+    const options = {
+      askMoved: plan.world.askMoved,
+      machine,
+      onEvent: (event: Driver<Result>['events'][number]) => this.hear(event, name),
+      wrapEffects: (live: Effects, life: Life) => this.watched(live, life, name),
+    }
+    trace.add(name, 'begins')
+    const known = where === 'here' ? {} : this.whereabouts()
+    const driver: Driver<Result> =
+      command === 'migrate'
+        ? simulation.migrate(options, {limits: LIMITS, verify: plan.world.verify, verifySampleRows: 10})
+        : simulation.rollback(options, {
+            adopt: more.adopt ?? false,
+            briefDeny: true,
+            dropTarget: more.dropTarget ?? false,
+            limitMs: 300_000,
+            ...known,
+          })
+    const acting: Acting = {command, driver, name}
+    this.acts.push(acting)
+    driver.result.then(
+      (result) => {
+        acting.result = result
+        const {error, next, outcome} = result
+        trace.add(
+          name,
+          `ends: ${outcome}${error ? ` (${error.code}: ${error.message})` : ''}${next === undefined ? '' : ` → ${next}`}`,
+        )
+        this.sign('end')
+      },
+      (error: unknown) => {
+        acting.error = error
+        this.overseer.fail('throws', `${name} threw ${String(error)}`)
+      },
+    )
+    return acting
+  }
+
+  /** What somebody on another machine, without the journal, must say. */
+  private whereabouts() {
+    const {hasRoot, target} = this.simulation
+    return {
+      adopt: true,
+      targetCluster: target.name,
+      targetMetas: target.metas,
+      ...(hasRoot ? {zooKeeperHosts: 'zookeeper:2181', zooKeeperRoot: ROOT} : {}),
+    }
+  }
+
+  /** All faults end; what another operator did stays. */
+  async heal(): Promise<void> {
+    this.faultsOver = true
+    this.waiting = []
+    for (const end of this.ends) await end()
+    const {simulation} = this
+    for (const cluster of [simulation.source, simulation.target]) {
+      cluster.faults.clear()
+      for (const [index, meta] of cluster.metaServers.entries()) if (!meta.alive) await cluster.startMeta(index)
+      for (const server of cluster.servers) if (!server.alive) await cluster.startServer(server.address)
+    }
+
+    this.undoMeddling()
+    this.trace.add('faults', 'have ceased')
+  }
+
+  /** What the tool's words ask of another operator: to take off the envs that he set. */
+  private undoMeddling(): void {
+    const {overseer, simulation} = this
+    if (overseer.hasMeddled('target')) simulation.target.state.tableNamed(TABLE)?.info.envs.delete(DENY_ENV)
+    const envs = simulation.source.state.tableNamed(TABLE)!.info.envs
+    if (overseer.hasMeddled('deny') && envs.get(DENY_ENV) === FOREIGN_DENY) envs.delete(DENY_ENV)
+  }
+
+  private makesSense(kind: string): boolean {
+    return this.simulation.hasRoot || !needsRoot.has(kind)
+  }
+
+  private strike(fault: Fault): void {
+    if (this.faultsOver) return
+    this.trace.add('fault', `${fault.kind} ${JSON.stringify({...fault, at: undefined, kind: undefined})}`)
+    const work = this.carryOut(fault).catch((error: unknown) => {
+      this.overseer.fail('harness', `${fault.kind}: ${error instanceof Error ? error.stack : String(error)}`)
+    })
+    this.work.add(work)
+    void work.then(() => this.work.delete(work))
+  }
+
+  private async carryOut(fault: Fault): Promise<void> {
+    this.overseer.faultBegan()
+    const begun = await beginOf[fault.kind]!(this, fault, this.simulation[fault.side ?? 'source'])
+    const end = async () => {
+      if (!this.ends.delete(end)) return
+      if (begun) this.trace.add('fault', `${fault.kind} is over`)
+      await begun?.()
+      this.overseer.faultEnded()
+    }
+
+    this.ends.add(end)
+    if (fault.lastsMs === undefined && !begun) await end()
+    else if (fault.lastsMs !== undefined)
+      this.simulation.clock.setTimer(fault.lastsMs, () => {
+        end().catch((error: unknown) => this.overseer.fail('harness', String(error)))
+      })
+  }
+
+  private hear(event: Driver<Result>['events'][number], name: string): void {
+    const {trace} = this
+    switch (event.type) {
+      case 'effect': {
+        if (event.effect.kind === 'close-source' && event.state === 'begin' && !this.simulation.hasRoot)
+          this.overseer.moved()
+        break
+      }
+
+      case 'phase-failed': {
+        trace.add(name, `${event.phase} failed: ${event.error}`)
+        break
+      }
+
+      case 'phase-started': {
+        trace.add(name, `phase ${event.phase}`)
+        this.sign(`phase:${event.phase}`)
+        break
+      }
+
+      case 'undo-finished': {
+        trace.add(name, `undo ${event.ok ? 'done' : 'FAILED'}: ${event.sentence}`)
+        break
+      }
+
+      case 'undo-started': {
+        trace.add(name, `undo: ${event.reason}`)
+        this.sign('undo')
+        break
+      }
+
+      case 'warning': {
+        trace.add(name, `warning ${event.code}: ${event.message}`)
+        break
+      }
+
+      default: {
+        break
+      }
+    }
+  }
+
+  private watched(live: Effects, life: Life, name: string): Effects {
+    return {
+      perform: async (effect, signal) => {
+        this.trace.add(
+          name,
+          `effect ${effect.kind}${'name' in effect ? ` ${effect.name}=${effect.value} ${effect.server}` : ''}`,
+        )
+        this.overseer.effectBegins(effect, life)
+        this.sign(`effect:${effect.kind}`)
+        // What kills or stops the process right here comes before the effect.
+        if (!life.isAlive) return new Promise(() => {})
+        if (!life.isRunning) await life.outside(Promise.resolve())
+        try {
+          const outcome = await live.perform(effect, signal)
+          this.trace.add(name, `done   ${effect.kind}`)
+          this.sign(`done:${effect.kind}`)
+          return outcome
+        } catch (error) {
+          this.trace.add(name, `failed ${effect.kind}: ${error instanceof Error ? error.message : String(error)}`)
+          throw error
+        }
+      },
+    }
+  }
+
+  private sign(name: string): void {
+    const count = (this.signs.get(name) ?? 0) + 1
+    this.signs.set(name, count)
+    const struck = this.waiting.filter(({at}) => 'sign' in at && at.sign === name && at.nth === count)
+    this.waiting = this.waiting.filter((fault) => !struck.includes(fault))
+    for (const fault of struck) {
+      const {afterMs} = fault.at as {afterMs: number}
+      if (afterMs === 0) this.strike(fault)
+      else this.simulation.clock.setTimer(afterMs, () => this.strike(fault))
+    }
+  }
+}
