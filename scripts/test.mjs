@@ -57,7 +57,11 @@ async function runAll() {
   await step(['ZooKeeper for the tests', process.execPath, 'scripts/setup-zookeeper.mjs'])
   await together(npm('lint', 'lint'), npm('type check', 'typecheck'))
   const built = await step(npm('build', 'build'))
-  if (built) await step(['manifest and README are up to date', process.execPath, 'scripts/check-generated.mjs'])
+  if (built)
+    await together(
+      ['manifest and README are up to date', process.execPath, 'scripts/check-generated.mjs'],
+      npm('publint, attw, knip', 'check:package'),
+    )
   await step(mocha('unit'))
   // These two run on clocks that are scaled: whatever takes the cores from them looks like slow servers.
   await step(mocha('integration'))

@@ -12,7 +12,7 @@ import {PartitionScan, type ScanOptions} from './scan.js'
 
 export type {ScanOptions} from './scan.js'
 
-/** Seconds from 1970 to 2016-01-01 UTC, where Pegasus's expiry times begin. */
+/** Seconds from 1970 to 2016-01-01 UTC, where Pegasus's expiry times begin (protocol.md §4.11). */
 export const PEGASUS_EPOCH_SECONDS = 1_451_606_400
 
 /** A row's key in its two parts. */

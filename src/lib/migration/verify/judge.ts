@@ -1,8 +1,6 @@
 import type {Clock} from '../../clock.js'
+import {PEGASUS_EPOCH_SECONDS} from '../../pegasus/rows.js'
 import type {DifferenceKind, Row} from './types.js'
-
-/** 2016-01-01 00:00:00 UTC in seconds since 1970, where Pegasus's expiry begins (protocol.md §4.11). */
-const pegasusEpochSeconds = 1_451_606_400
 
 /** Each side leaves expired rows out by its own clock, so one-sided rows this near to their expiry say nothing. */
 const expiryMarginSeconds = 60
@@ -21,7 +19,7 @@ export interface Judge {
 export function judgeWith(clock: Clock, toleranceSeconds: number): Judge {
   const marginSeconds = Math.max(expiryMarginSeconds, toleranceSeconds)
   const expiresSoon = (expiry: number) =>
-    expiry !== 0 && expiry <= clock.wallMs() / 1000 - pegasusEpochSeconds + marginSeconds
+    expiry !== 0 && expiry <= clock.wallMs() / 1000 - PEGASUS_EPOCH_SECONDS + marginSeconds
 
   const sameExpiry = (a: number, b: number) =>
     a === b || (toleranceSeconds > 0 && (a === 0 || b === 0 || Math.abs(a - b) <= toleranceSeconds))

@@ -38,7 +38,6 @@ export const nodeInfo = struct('node_info', {
   node: at(2, rpcAddress),
   hpNode: opt(3, hostPort),
 })
-export type NodeInfo = ValueOf<typeof nodeInfo>
 
 export const listNodesRequest = struct('configuration_list_nodes_request', {
   status: at(1, enumeration<NodeStatus>(NodeStatus.NS_INVALID)),
