@@ -1,4 +1,4 @@
-import {at, enumeration, list, opt, string, struct, type ValueOf} from '../codec.js'
+import {at, enumeration, list, opt, string, struct} from '../codec.js'
 import {blob, errorCode, hostPort, rpcAddress} from '../custom-types.js'
 
 /* Servers, cluster settings, remote commands, negotiation (idl.md, "Nodes and cluster", "Remote command / SASL"). */
