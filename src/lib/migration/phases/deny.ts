@@ -11,6 +11,7 @@ import {timersOf} from '../timers.js'
 import {requireFitTarget} from '../target-health.js'
 import {patiently} from '../wait.js'
 import {requireLog} from './catch-up.js'
+import {hold} from './hold.js'
 
 const PROOF_MARGIN_MS = 15_000
 const TARGET_PROBE_LIMIT_MS = 10_000
@@ -23,6 +24,7 @@ export const deny: Phase = {
   },
   steps: [
     {title: 'wait until every server hears of envs within a second', wait: waitForShortSync},
+    hold,
     // Immediately before the deny: set any earlier it would be copied to the target (product.md, lesson 1).
     {act: checkReadiness, title: 'look once more at the duplication, the target and the node'},
     {act: setDeny, title: 'deny writes', wait: proveDenied},
@@ -120,18 +122,23 @@ async function proveDenied(context: MigrationContext, report: (progress: Progres
   state.denied = proof.primaries
   state.denySpreadMs = proof.spreadMs
   state.window.firstRefusedAtMs = proof.firstAtMs
+  state.window.lastRefusedAtMs = proof.lastAtMs
   state.window.provedAtMs = context.clock.wallMs()
 }
 
+/** How long the proof of a deny may take, ms. */
+export function denyLimitMs({request, state}: MigrationContext): number {
+  return request.limits.denyMs ?? timersOf(state).configSyncMs + PROOF_MARGIN_MS
+}
+
 /** Proves the deny on every primary as it is now; also after a primary moved. */
-export function proveDeny(context: MigrationContext, report: (progress: Progress) => void, silenceMs?: number) {
+export function proveDeny(context: MigrationContext, report: (progress: Progress) => void) {
   const {client, clock, request, signal, source, state} = context
   const wanted: Wanted = request.denyMode === 'timeout' ? 'timeout-write' : 'reconfig-write'
-  const limitMs = request.limits.denyMs ?? timersOf(context.state).configSyncMs + PROOF_MARGIN_MS
   return proveEverywhere({
     clock,
     cluster: source,
-    limitMs,
+    limitMs: denyLimitMs(context),
     onProgress: ({last, partitionCount, proved}) =>
       report({
         deniedForMs: clock.wallMs() - (state.window.setAtMs ?? clock.wallMs()),
@@ -141,7 +148,6 @@ export function proveDeny(context: MigrationContext, report: (progress: Progress
       }),
     pool: client.pool,
     signal,
-    ...(silenceMs === undefined ? {} : {silenceMs}),
     table: request.table,
     wanted,
   })

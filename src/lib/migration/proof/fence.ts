@@ -1,3 +1,4 @@
+import {PartitionStatus, type ReplicaInfo} from '../../rpc/structs/replica.js'
 import type {Cluster} from '../../pegasus/cluster.js'
 import type {PrimaryAt} from '../context.js'
 import type {Generation} from '../preflight/check.js'
@@ -10,7 +11,8 @@ export interface Fence extends PrimaryAt {
 
 /**
  * Reads F = max(last prepared, last committed) of every partition from its primary. The prepared decree of
- * `RPC_QUERY_REPLICA_INFO` leaves out mutations that are not in the log yet; master tells those too (`replica.query-progress`).
+ * `RPC_QUERY_REPLICA_INFO` leaves out mutations that are not in the primary's log yet; master tells those too
+ * (`replica.query-progress`), and on 2.4/2.5 they show on a secondary that has logged them.
  * @throws MigratorError `observe.*` while a primary is missing or moving
  */
 export async function readFences(
@@ -20,13 +22,17 @@ export async function readFences(
   generation?: Generation,
 ): Promise<Map<number, Fence>> {
   const {configuration, primaries} = await readPrimaries(cluster, table, signal)
+  const {appId} = configuration
   const fences = new Map<number, Fence>()
+  const elsewhere = new Map<number, number>()
   await Promise.all(
     [...byServer(primaries.values())].map(async ([address, expected]) => {
       const server = cluster.server(address)
       const limits = {signal, timeoutMs: DECREES_TIMEOUT_MS}
-      const own = ownPrimaries(await server.replicas(limits), configuration.appId, expected)
-      const progress = generation === 'master' ? await server.progress(configuration.appId, limits) : undefined
+      const replicas = await server.replicas(limits)
+      const own = ownPrimaries(replicas, appId, expected)
+      notePrepared(elsewhere, replicas, appId, primaries)
+      const progress = generation === 'master' ? await server.progress(appId, limits) : undefined
       const logging = new Map(
         progress?.map(({maxPreparedDecree, partitionIndex}) => [partitionIndex, maxPreparedDecree]),
       )
@@ -37,7 +43,23 @@ export async function readFences(
       }
     }),
   )
+  for (const [index, fence] of fences) fence.decree = Math.max(fence.decree, elsewhere.get(index) ?? -1)
   return fences
+}
+
+/** What secondaries with the primary's ballot have logged: a mutation may be there and still hang on the primary's disk. */
+function notePrepared(
+  found: Map<number, number>,
+  replicas: readonly ReplicaInfo[],
+  appId: number,
+  primaries: ReadonlyMap<number, PrimaryAt>,
+): void {
+  for (const {ballot, lastPreparedDecree, pid, status} of replicas) {
+    const {partitionIndex} = pid
+    if (pid.appId !== appId || status !== PartitionStatus.PS_SECONDARY) continue
+    if (primaries.get(partitionIndex)?.ballot !== ballot) continue
+    found.set(partitionIndex, Math.max(lastPreparedDecree, found.get(partitionIndex) ?? -1))
+  }
 }
 
 /**

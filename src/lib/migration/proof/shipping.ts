@@ -13,6 +13,8 @@ export interface PartitionShipping extends PrimaryAt {
   confirmedDecree: number
   duplicating: boolean
   failMode: string
+  /** Everything accepted before the reading has a decree at or below it, as far as it is logged (protocol.md §4.3). −1 in a light reading. */
+  fenceDecree: number
   /** Mutations committed and not yet acknowledged by the target (C − L). */
   lagMutations: number
   /** A lower bound of L: at least so much the target has acknowledged. −1 in a light reading. */
@@ -74,13 +76,14 @@ export async function readShipping(query: ShippingQuery): Promise<ShippingView> 
   return view
 }
 
-interface ServerReading {
+export interface ServerReading {
   otherDupids: number[]
   partitions: Map<number, PartitionShipping>
 }
 
-async function readServer(
-  query: ShippingQuery,
+/** Reads what one server says of the partitions that it is primary of. @throws MigratorError `observe.*` */
+export async function readServer(
+  query: Omit<ShippingQuery, 'cluster' | 'table'>,
   server: ReplicaServer,
   appId: number,
   expected: PrimaryAt[],
@@ -96,7 +99,8 @@ async function readServer(
   for (const primary of expected) {
     const state = ours.get(primary.partitionIndex)
     if (!state) continue
-    const c0 = committed?.get(primary.partitionIndex)?.lastCommittedDecree
+    const own = committed?.get(primary.partitionIndex)
+    const c0 = own?.lastCommittedDecree
     const exact = absolute?.get(primary.partitionIndex)
     partitions.set(primary.partitionIndex, {
       ...primary,
@@ -104,6 +108,7 @@ async function readServer(
       confirmedDecree: exact?.confirmedDecree ?? (c0 === undefined ? -1 : c0 - state.notConfirmedMutations),
       duplicating: state.duplicating,
       failMode: state.failMode,
+      fenceDecree: own ? Math.max(own.lastCommittedDecree, own.lastPreparedDecree, exact?.preparedDecree ?? -1) : -1,
       lagMutations: state.notDuplicatedMutations,
       shippedDecree: exact?.shippedDecree ?? (c0 === undefined ? -1 : c0 - state.notDuplicatedMutations),
     })
@@ -117,10 +122,10 @@ async function readServer(
 
 /** master's absolute decrees; only blocks of primaries count (measured-master.md §4). */
 async function readAbsolute(
-  query: ShippingQuery,
+  query: Pick<ShippingQuery, 'dupid' | 'signal'>,
   server: ReplicaServer,
   appId: number,
-): Promise<Map<number, {confirmedDecree: number; shippedDecree: number}>> {
+): Promise<Map<number, {confirmedDecree: number; preparedDecree: number; shippedDecree: number}>> {
   const progress = await server.progress(appId, {signal: query.signal, timeoutMs: DECREES_TIMEOUT_MS})
   if (!progress) {
     throw new MigratorError('observe.no_progress', `${server.address} does not know replica.query-progress`, {
@@ -128,10 +133,12 @@ async function readAbsolute(
     })
   }
 
-  const found = new Map<number, {confirmedDecree: number; shippedDecree: number}>()
-  for (const {duplications, isPrimary, partitionIndex} of progress) {
+  const found: Awaited<ReturnType<typeof readAbsolute>> = new Map()
+  for (const {duplications, isPrimary, maxPreparedDecree, partitionIndex} of progress) {
     const ours = isPrimary ? duplications.find(({dupid}) => dupid === query.dupid) : undefined
-    if (ours) found.set(partitionIndex, {confirmedDecree: ours.confirmedDecree, shippedDecree: ours.shippedDecree})
+    if (!ours) continue
+    const {confirmedDecree, shippedDecree} = ours
+    found.set(partitionIndex, {confirmedDecree, preparedDecree: maxPreparedDecree, shippedDecree})
   }
 
   return found
