@@ -81,6 +81,7 @@ describe('shipping', () => {
     confirmedDecree: 9,
     duplicating: true,
     failMode: 'FAIL_SLOW',
+    fenceDecree: 10,
     lagMutations: 1,
     shippedDecree: 9,
     ...extra,
