@@ -155,6 +155,8 @@ export interface JournalHints {
   /** When the deny was sent; wall clock, ms. */
   denyAtMs?: number
   dupid?: number
+  /** The last migration that began here was finished, and not taken back since. */
+  finished?: boolean
   /** Settings that were changed and not put back: the first value seen before our changes. */
   settings: Effect[]
   /** Why rows may be out of order on the target since they were last compared: servers shipped them in batches. */
@@ -169,6 +171,7 @@ export function hintsOf(records: readonly JournalRecord[]): JournalHints {
   const settings = new Map<string, Effect>()
   for (const record of records) {
     if (record.kind === 'adding') {
+      delete hints.finished
       hints.adding = true
       hints.ballotsAtAdd = record.ballots
     }
@@ -188,6 +191,8 @@ export function hintsOf(records: readonly JournalRecord[]): JournalHints {
 
     if (record.kind === 'word') hints.word = true
     if (record.kind === 'end' && ['handed-over', 'migrated', 'rolled-back'].includes(record.outcome)) {
+      if (record.outcome === 'rolled-back') delete hints.finished
+      else hints.finished = true
       hints.adding = undefined
       hints.closed = undefined
       hints.word = undefined

@@ -120,10 +120,12 @@ export const beginOf: Record<string, Begin> = {
     cluster.stopTicks(address)
     return () => cluster.resumeTicks(address)
   },
-  'node-garbage'({simulation: {zookeeper}}) {
+  'node-garbage'({simulation: {proxy, zookeeper}}) {
     const {bytes} = zookeeper.getData(NODE)
     zookeeper.put(NODE, '{"cluster_name": "one')
-    return () => {
+    return async () => {
+      // A metaproxy dies of it (measured.md §8), and is started again.
+      if (proxy.died !== undefined) await proxy.restart()
       if (zookeeper.getData(NODE).bytes.toString() === '{"cluster_name": "one') zookeeper.put(NODE, bytes)
     }
   },

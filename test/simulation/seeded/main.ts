@@ -3,6 +3,7 @@ import {parseArgs} from 'node:util'
 import {type BatchReport, playInProcesses} from './batch.js'
 import {drawPlan} from './plan.js'
 import {play, type Report} from './run.js'
+import {keep} from './once-failing.js'
 import {shrink} from './shrink.js'
 
 const HELP = `npm run simulate -- [options]
@@ -12,6 +13,7 @@ const HELP = `npm run simulate -- [options]
   --jobs J       processes (default 1)
   --seed X       one run: how it went, and, if it failed, the smallest plan that still fails
   --trace        with --seed: everything that happened, and the hash of it
+  --keep TEXT    with --seed: adds the plan to once-failing.json, with what was wrong
   --no-shrink    with --seed: a failing run as it was drawn
 `
 
@@ -48,7 +50,10 @@ function tell({count, ends, failures, virtualMs}: BatchReport, from: number, sec
   )
 }
 
-async function one(seed: number, options: {shrink: boolean; trace: boolean}): Promise<number> {
+async function one(
+  seed: number,
+  options: {keep: string | undefined; shrink: boolean; trace: boolean},
+): Promise<number> {
   const plan = drawPlan(seed)
   let report: Report = await play(plan)
   let told = plan
@@ -60,6 +65,7 @@ async function one(seed: number, options: {shrink: boolean; trace: boolean}): Pr
   }
 
   console.log(JSON.stringify(told, null, 2))
+  if (options.keep !== undefined) await keep({plan: told, was: options.keep})
   if (options.trace) {
     console.log(report.trace.join('\n'))
     console.log(`hash ${report.hash}`)
@@ -76,6 +82,7 @@ async function one(seed: number, options: {shrink: boolean; trace: boolean}): Pr
 const {values} = parseArgs({
   options: {
     help: {type: 'boolean'},
+    keep: {type: 'string'},
     jobs: {default: '1', type: 'string'},
     'no-shrink': {type: 'boolean'},
     seed: {type: 'string'},
@@ -89,5 +96,5 @@ else {
   process.exitCode =
     values.seed === undefined
       ? await many(Number(values['seed-from']), Number(values.seeds), Number(values.jobs))
-      : await one(Number(values.seed), {shrink: !values['no-shrink'], trace: values.trace ?? false})
+      : await one(Number(values.seed), {keep: values.keep, shrink: !values['no-shrink'], trace: values.trace ?? false})
 }

@@ -138,4 +138,11 @@ describe('hintsOf', () => {
     assert.equal(hints.deny, undefined)
     assert.equal(hints.word, undefined)
   })
+
+  it('knows that one was finished, until it is taken back or a new one begins', () => {
+    const finished = [{at, kind: 'end', outcome: 'migrated', run: 'r'}] as const
+    assert.equal(hintsOf(finished).finished, true)
+    assert.equal(hintsOf([...finished, {at, kind: 'end', outcome: 'rolled-back', run: 's'}]).finished, undefined)
+    assert.equal(hintsOf([...finished, {at, ballots: {0: 3}, kind: 'adding', run: 's'}]).finished, undefined)
+  })
 })

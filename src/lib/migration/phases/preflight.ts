@@ -36,7 +36,7 @@ async function runChecks(context: MigrationContext): Promise<void> {
     signal,
     ...(store ? {store} : {}),
   })
-  recognizeHandOver(facts)
+  recognizeHandOver(facts, hints.finished ?? false)
   state.facts = facts
   state.timers = readTimers(facts, hints.settings)
   const results = await runPreflight(facts, (check) => context.emit({check, type: 'check'}))
@@ -48,15 +48,17 @@ async function runChecks(context: MigrationContext): Promise<void> {
 
 /**
  * The node names the target and the source is denied: somebody's migration was switched and is not finished. That is
- * known without a journal, from any machine, and there is only forward.
+ * known without a journal, from any machine, and there is only forward. So it is where a migration was finished here, nothing
+ * ships, and somebody has opened the source again: it must refuse everyone.
  */
-function recognizeHandOver(facts: PreflightFacts): void {
+function recognizeHandOver(facts: PreflightFacts, finished: boolean): void {
   if (facts.unread.has('source.duplications') || facts.unread.has('source.table') || !nodeNamesTarget(facts)) return
   const deny = facts.source.table.envs.get(DENY_ENV)
-  if (deny === undefined) return
+  const entry = facts.source.duplications.find(({remote}) => remote === facts.request.targetCluster)
+  if (deny === undefined && !(finished && !entry)) return
   facts.ownHandOver = true
   facts.ownDeny ??= deny
-  facts.ownDupid ??= facts.source.duplications.find(({remote}) => remote === facts.request.targetCluster)?.dupid
+  facts.ownDupid ??= entry?.dupid
 }
 
 function refusal(table: string, stopping: CheckResult[]): MigratorError {
