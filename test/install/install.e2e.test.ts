@@ -50,7 +50,7 @@ describe('the plugin as it is installed', function () {
     // The installed shell has the ordinary clock, so the servers have it too: faster ones, that say so.
     playground = await startPlayground({
       clock: systemClock,
-      flags: FAST_SERVERS,
+      servers: FAST_SERVERS,
       partitions: 4,
       profile: '2.5',
       rows: 200,

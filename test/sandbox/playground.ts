@@ -4,20 +4,21 @@ import {queryProxy} from '../../src/lib/metaproxy/proxy.js'
 import {PegasusClient} from '../../src/lib/pegasus/client.js'
 import type {Environment} from '../../src/lib/pegasus/env.js'
 import {TableReader} from '../../src/lib/pegasus/rows.js'
-import {type Flags, type Profile, type Sandbox, seededRandom, startSandbox} from './index.js'
+import {type ClusterOverrides, type Profile, type Sandbox, seededRandom, startSandbox} from './index.js'
 import {LoadClient, type LoadVerification} from './load-client.js'
 import {type SimulatedMetaproxy, startMetaproxy} from './metaproxy.js'
+import {quickTimers} from './quick-timers.js'
 import {startZooKeeper, type ZooKeeper} from './zookeeper.js'
 import {ZooKeeperNodes} from './zookeeper-nodes.js'
 
 export interface PlaygroundOptions {
   clock: Clock
-  /** Flags of the servers on both sides that differ from the profile's. */
-  flags?: Partial<Flags>
   partitions: number
   profile: Profile
   /** Rows that are there from the start. */
   rows: number
+  /** What differs from the profile, on both sides. */
+  servers?: ClusterOverrides
   table: string
   /** Of the load through metaproxy; 0: none. */
   writesPerSecond: number
@@ -26,10 +27,15 @@ export interface PlaygroundOptions {
 export const METAPROXY_ROOT = '/pegasus-metaproxy'
 
 /**
- * Servers whose timers are short, and that say so: for people and tests that wait in real time. Servers on a faster
- * clock would not do, as they make empty writes more often than their flags tell, and the drain then rightly never ends.
+ * Servers whose timers are short, and that say so where they can be asked: for people and tests that wait in real time.
+ * Servers on a faster clock would not do, as they make empty writes more often than their flags tell, and the drain then
+ * rightly never ends.
  */
-export const FAST_SERVERS: Partial<Flags> = {config_sync_interval_ms: 5000, group_check_interval_ms: 2000}
+export const FAST_SERVERS: ClusterOverrides = {
+  ...quickTimers,
+  config_sync_interval_ms: 5000,
+  group_check_interval_ms: 2000,
+}
 const VALUE_BYTES = 200
 
 /** Two clusters with a table, ZooKeeper, a metaproxy and an application that writes: all on loopback, for people to try. */
@@ -52,7 +58,7 @@ function* rowsOf(count: number) {
 
 /** Starts everything; what was started is stopped again when a part fails. */
 export async function startPlayground(options: PlaygroundOptions): Promise<Playground> {
-  const {clock, flags, partitions, profile, rows, table, writesPerSecond} = options
+  const {clock, partitions, profile, rows, servers, table, writesPerSecond} = options
   const stops: (() => Promise<void>)[] = []
   const stop = async () => {
     for (const end of stops.splice(0).reverse()) await end()
@@ -62,7 +68,7 @@ export async function startPlayground(options: PlaygroundOptions): Promise<Playg
     const zookeeper = await startZooKeeper()
     stops.push(() => zookeeper.stop())
     const random = seededRandom(1)
-    const both = {...flags, zookeeperHosts: zookeeper.address}
+    const both = {...servers, zookeeperHosts: zookeeper.address}
     const overrides = {source: both, target: both}
     const sandbox = await startSandbox({clock, listen: 'tcp', overrides, profile, random})
     stops.push(() => sandbox.stop())
