@@ -15,12 +15,12 @@ const HEAP_MB = 384
 export async function watchedRound(
   target: string,
   options: Omit<Order, 'desk' | 'target'>,
-  hangMs = HANG_MS,
+  {hangMs = HANG_MS, heapMb = HEAP_MB}: {hangMs?: number; heapMb?: number} = {},
 ): Promise<Round> {
   const desk = new SharedArrayBuffer(8 + DESK_BYTES)
   const head = new Int32Array(desk, 0, 2)
   const worker = new Worker(new URL('thread.mjs', import.meta.url), {
-    resourceLimits: {maxOldGenerationSizeMb: HEAP_MB},
+    resourceLimits: {maxOldGenerationSizeMb: heapMb},
     workerData: {...options, desk, target} satisfies Order,
   })
   const current = () => Buffer.from(new Uint8Array(desk, 8, head[1]!))

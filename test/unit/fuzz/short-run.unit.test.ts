@@ -4,7 +4,7 @@ import {corpusTargets, readCorpus} from '../../fuzz/corpus.js'
 import {targets} from '../../fuzz/targets/index.js'
 import {watchedRound} from '../../fuzz/watch.js'
 
-const ROUND_MS = 1000
+const ROUND_MS = 500
 /** Another one each day: what it finds is printed with its seed. */
 const seed = Math.floor(Date.now() / 86_400_000)
 
@@ -14,7 +14,7 @@ describe('hostile bytes', function () {
   this.timeout(60_000)
 
   for (const {name} of targets) {
-    it(`${name}: the kept inputs and a second of new ones, seed ${seed}`, async () => {
+    it(`${name}: the kept inputs and half a second of new ones, seed ${seed}`, async () => {
       const {findings, inputs} = await watchedRound(name, {corpus: readCorpus(name), milliseconds: ROUND_MS, seed})
       assert.deepEqual(
         findings.map(({input, why}) => `${why}: ${Buffer.from(input).toString('base64')}`),
@@ -36,7 +36,8 @@ describe('hostile bytes', function () {
 
 describe('the fuzzer', function () {
   this.timeout(60_000)
-  const round = (name: string, hangMs?: number) => watchedRound(name, {corpus: [], milliseconds: 2000, seed: 1}, hangMs)
+  const round = (name: string, limits?: {hangMs?: number; heapMb?: number}) =>
+    watchedRound(name, {corpus: [], milliseconds: 500, seed: 1}, limits)
 
   it('finds an exception that is none of ours', async () => {
     const {findings} = await round('planted-alien')
@@ -44,7 +45,7 @@ describe('the fuzzer', function () {
   })
 
   it('finds a hang, and the input that hangs', async () => {
-    const {findings} = await round('planted-hang', 1000)
+    const {findings} = await round('planted-hang', {hangMs: 1000})
     assert.deepEqual(whys(findings), ['no end after 1000 ms'])
     assert.match(findings[0]!.input.toString('utf8'), /\}/)
   })
@@ -58,7 +59,7 @@ describe('the fuzzer', function () {
   })
 
   it('survives what fills all memory', async () => {
-    const {findings} = await round('planted-flood', 30_000)
+    const {findings} = await round('planted-flood', {hangMs: 30_000, heapMb: 64})
     assert.match(whys(findings).join('\n'), /ERR_WORKER_OUT_OF_MEMORY|memory limit/)
   })
 
