@@ -17,6 +17,14 @@ export const LIMITS = {memoryBytes: 96 * 1024 * 1024, ms: 1000}
 
 /** Takes one input and judges how it ended. `memory` tells bytes in use now. */
 export async function take(target: Target, input: Buffer, memory: () => number): Promise<Outcome> {
+  const first = await once(target, input, memory)
+  if (first.ms <= LIMITS.ms) return first
+  // On a busy machine anything may take long once.
+  const again = [await once(target, input, memory), await once(target, input, memory)]
+  return again.find(({ms}) => ms <= LIMITS.ms) ?? first
+}
+
+async function once(target: Target, input: Buffer, memory: () => number): Promise<Outcome> {
   const startMs = performance.now()
   const before = memory()
   let signature: string
