@@ -135,13 +135,39 @@ describe('what the codec refuses, and how it says so', () => {
 
   it('reads what is absent as nothing', () => {
     const all = struct('all', {
-      a: at(1, bool), b: at(2, byte), c: at(3, i16), d: at(4, i32), e: at(5, string), f: at(6, i64),
-      g: at(7, int53), h: at(8, list(i32)), i: at(9, map(i32, i32)), j: at(10, errorCode), k: at(11, blob),
-      l: at(12, gpid), m: at(13, rpcAddress), n: at(14, hostPort), o: at(15, taskCode), p: opt(16, i32),
+      a: at(1, bool),
+      b: at(2, byte),
+      c: at(3, i16),
+      d: at(4, i32),
+      e: at(5, string),
+      f: at(6, i64),
+      g: at(7, int53),
+      h: at(8, list(i32)),
+      i: at(9, map(i32, i32)),
+      j: at(10, errorCode),
+      k: at(11, blob),
+      l: at(12, gpid),
+      m: at(13, rpcAddress),
+      n: at(14, hostPort),
+      o: at(15, taskCode),
+      p: opt(16, i32),
     })
     assert.deepEqual(decode(all, hex('00')), {
-      a: false, b: 0, c: 0, d: 0, e: '', f: 0n, g: 0, h: [], i: new Map(), j: 'ERR_UNKNOWN', k: Buffer.alloc(0),
-      l: {appId: 0, partitionIndex: 0}, m: null, n: {host: '', port: 0, type: 0}, o: '',
+      a: false,
+      b: 0,
+      c: 0,
+      d: 0,
+      e: '',
+      f: 0n,
+      g: 0,
+      h: [],
+      i: new Map(),
+      j: 'ERR_UNKNOWN',
+      k: Buffer.alloc(0),
+      l: {appId: 0, partitionIndex: 0},
+      m: null,
+      n: {host: '', port: 0, type: 0},
+      o: '',
     })
   })
 
