@@ -13,7 +13,13 @@ if (report) process.on('exit', (code) => appendFileSync(report, `exit ${code}\n`
 
 /** Tells the report of the undo, which nobody can see on a terminal that is gone. */
 function reporting(migrate: MigrateTable): MigrateTable {
-  return (request, world, hooks, options) => {
+  return async (request, world, hooks, options) => {
+    if (process.env.REHEARSAL_HOLD) {
+      process.stdout.write('held\n')
+      await hooks.releaseKey?.pressed(options.signal)
+      process.stdout.write('released\n')
+    }
+
     const emit: typeof hooks.emit = (event) => {
       hooks.emit(event)
       if (report && event.type === 'undo-finished') appendFileSync(report, `undo-finished ${event.ok}\n`)

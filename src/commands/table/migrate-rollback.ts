@@ -52,6 +52,7 @@ A ZooKeeper login is read from the environment variable PEGASUS_ZK_AUTH=digest:u
       confirmed: flags.confirm,
       dryRun: flags['dry-run'],
       json: this.jsonEnabled(),
+      quiet: flags.quiet,
       request: toRollbackRequest(flags, process.env.PEGASUS_ZK_AUTH),
       world: {...this.world(), command: commandLine},
       yes: flags.yes,

@@ -43,6 +43,7 @@ EXIT CODES
     const {exitCode, result} = await verifySession(this.verify, {
       commandLine: [this.config.bin, 'table:migrate-verify', ...this.argv].map((word) => shellQuote(word)).join(' '),
       json: this.jsonEnabled(),
+      quiet: flags.quiet,
       request: toVerifyRequest(flags),
       world: this.world(),
     })

@@ -18,6 +18,7 @@ import {
   targetFlags,
   verifyFlags,
 } from '../../lib/ui/flags.js'
+import {holdFlags} from '../../lib/ui/hold-flags.js'
 import {namedClusterFlags} from '../../lib/ui/named-clusters.js'
 import {toRequest} from '../../lib/ui/request.js'
 import {Session} from '../../lib/ui/session.js'
@@ -61,6 +62,7 @@ A ZooKeeper login is read from the environment variable PEGASUS_ZK_AUTH=digest:u
     ...namedClusterFlags,
     ...metaproxyFlags,
     ...cutoverFlags,
+    ...holdFlags,
     ...verifyFlags,
     ...runFlags,
     ...limitFlags,
@@ -77,6 +79,7 @@ A ZooKeeper login is read from the environment variable PEGASUS_ZK_AUTH=digest:u
       commandLine,
       dryRun: flags['dry-run'],
       json: this.jsonEnabled(),
+      quiet: flags.quiet,
       request: toRequest(flags, process.env.PEGASUS_ZK_AUTH),
       world: {...this.world(), command: commandLine, ...(flags.guard ? {startGuard: startGuardProcess} : {})},
       yes: flags.yes,

@@ -6,6 +6,7 @@ import type {Effects} from './effects.js'
 import type {PhaseId, Progress, UnstampedEvent} from './events.js'
 import type {FastCutover} from './fast-cutover.js'
 import type {GuardHandle} from './guard/handle.js'
+import type {HoldDesk} from './hold-desk.js'
 import type {Journal, JournalHints} from './journal.js'
 import type {PreflightFacts} from './preflight/check.js'
 import type {MigrationRequest} from './request.js'
@@ -40,6 +41,8 @@ export interface MigrationState {
   /** Partitions that were, for that reason. */
   comparedAgain?: ReadonlySet<number>
   /** What was compared within the write-deny window. */
+  /** Somebody has let the run go on from its hold: later attempts of the cutover need no second word. */
+  released?: boolean
   lastLook?: LastLook
   /** Rows with an expiry were met: counts of both sides may differ, each leaves expired rows out by its own clock. */
   rowsExpire?: boolean
@@ -109,6 +112,8 @@ export interface MigrationContext {
   target: Cluster
 }
 
+  /** Where the run is held before the deny until a person lets it go on; undefined: it is not to be held. */
+  holdDesk?: HoldDesk
 /** One step of a phase: `act` changes something through `effects`, `wait` waits for what follows from it. */
 export interface Step {
   act?(context: MigrationContext): Promise<void>

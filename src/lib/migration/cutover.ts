@@ -18,6 +18,7 @@ const passing = [
   'cutover.bound',
   'deny.not_proved',
   'drain.limit',
+  'hold.window_over',
   'verify.suspicious',
   'wait.limit',
 ]

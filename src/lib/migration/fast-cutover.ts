@@ -167,6 +167,15 @@ export function restoreSyncInterval(context: MigrationContext, signal: AbortSign
 /** The quickest of a few answers: the slow ones have other reasons. */
 async function metaAnswerMs(context: MigrationContext): Promise<number> {
   let best = Number.POSITIVE_INFINITY
+/** Puts the old interval back for as long as no cutover is near; `lowerSyncInterval` begins anew. */
+export async function restSyncInterval(context: MigrationContext): Promise<void> {
+  const {fast} = context.state
+  if (!fast) return
+  believeOldInterval(context.state, fast)
+  await restoreSyncInterval(context, context.signal)
+  context.state.fast = undefined
+}
+
   for (let sample = 0; sample < META_SAMPLES; sample++) {
     const startMs = context.clock.nowMs()
     await context.source.info({signal: context.signal})

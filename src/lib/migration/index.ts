@@ -8,6 +8,7 @@ import type {Effects} from './effects.js'
 import type {MigrationEvent, UnstampedEvent} from './events.js'
 import type {GuardHandle} from './guard/handle.js'
 import type {GuardPlan} from './guard/plan.js'
+import type {ReleaseKey} from './hold-desk.js'
 import type {MetaproxyLocation, MigrationRequest} from './request.js'
 import type {MigrationResult} from './result.js'
 
@@ -54,6 +55,8 @@ export interface MigrateHooks {
   confirm(plan: {effects: string[]; result: MigrationResult}): Promise<boolean>
   /** Without a metaproxy node, asked after the drain while writes are denied; the signal aborts when the bound is near. */
   askMoved(signal: AbortSignal): Promise<'abort' | 'moved'>
+  /** A key by which a person ends a hold; undefined: nobody sits there. */
+  releaseKey?: ReleaseKey
 }
 
 export type Migrate = (

@@ -79,6 +79,7 @@ class Run {
     try {
       if (!(await this.confirmed())) return builder.finish(context, 'refused')
       await this.open.acquireLock()
+      await context.holdDesk?.prepare()
       await this.writeBegin()
       position = await locate(context)
     } catch (error) {

@@ -8,6 +8,7 @@ import {LiveEffects} from './effects-live.js'
 import {RecordingEffects} from './effects-recording.js'
 import type {Effects} from './effects.js'
 import type {UnstampedEvent} from './events.js'
+import {HoldDesk} from './hold-desk.js'
 import type {MigrateHooks, MigrationWorld} from './index.js'
 import {hintsOf, Journal, journalPath, type JournalRecord, readJournal} from './journal.js'
 import {acquireLock, type MigrationLock} from './lock.js'
@@ -72,6 +73,20 @@ export async function openRun(options: OpenRunOptions): Promise<OpenRun> {
     effects,
     emit,
     forward: forward.signal,
+    ...(request.hold && !dryRun
+      ? {
+          holdDesk: new HoldDesk({
+            clock,
+            directory: journalDirectory,
+            ...(files ? {files} : {}),
+            ...(request.hold.file === undefined ? {} : {holdFile: request.hold.file}),
+            ...(hooks.releaseKey ? {key: hooks.releaseKey} : {}),
+            ...(processes ? {processes} : {}),
+            table: request.table,
+            targetCluster: request.targetCluster,
+          }),
+        }
+      : {}),
     hints: hintsOf(past),
     journal,
     random,

@@ -1,3 +1,5 @@
+import type {CutoverWindow} from './cutover-window.js'
+
 /** How the source refuses writes: silence until the client's own timeout, or an error at once (protocol.md §6.2). */
 export type DenyMode = 'reconfig' | 'timeout'
 
@@ -21,6 +23,8 @@ export interface PhaseLimits {
   drainMs?: number
   duplicateMs: number
   finishMs: number
+  /** How long a run may be held before its cutover; default 72 h. */
+  holdMs?: number
   preflightMs: number
   /** How long nothing may move in Duplicate and Catch up before the phase is given up. */
   stallMs: number
@@ -28,10 +32,12 @@ export interface PhaseLimits {
   verifyMs: number
 }
 
-export const defaultLimits: PhaseLimits = {
+export const defaultLimits: PhaseLimits & {holdMs: number} = {
   catchUpMs: 24 * 3600_000,
   duplicateMs: 24 * 3600_000,
   finishMs: 180_000,
+  // Three days: whoever has not come by then has forgotten it.
+  holdMs: 72 * 3600_000,
   preflightMs: 60_000,
   stallMs: 180_000,
   switchMs: 60_000,
@@ -48,9 +54,13 @@ export interface MigrationRequest {
   proxies: string[]
   /** How often the cutover is tried before the run gives up, writes allowed; default 3. */
   cutoverAttempts?: number
+  /** Hours of the day in which a cutover may take place, taking it back included; undefined: any. */
+  cutoverWindow?: CutoverWindow
   denyMode: DenyMode
   /** Whether the source servers' config sync is shortened for the cutover; default `auto`: where it can be had. */
   fastCutover?: 'auto' | 'off' | 'on'
+  /** Stays caught up before the deny until a person lets it go on; `file`: or until that file is gone. */
+  hold?: {file?: string}
   limits: PhaseLimits
   /** Bound of the write-deny window, taking the deny back included. */
   maxWriteDenyMs: number

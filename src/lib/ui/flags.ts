@@ -185,6 +185,11 @@ export const runFlags = {
     env: env('yes'),
     helpGroup: 'RUN',
   }),
+  quiet: Flags.boolean({
+    description: 'Show nothing but warnings, questions and the outcome.',
+    env: env('quiet'),
+    helpGroup: 'RUN',
+  }),
   accept: checkIds({
     description: 'Go on although this preflight check wants a confirmation. On a terminal you are asked instead.',
     env: env('accept'),
@@ -225,6 +230,11 @@ export const limitFlags = {
   ),
   'switch-limit': limit('switch-limit', 'Longest time for Switch.', defaultLimits.switchMs),
   'finish-limit': limit('finish-limit', 'Longest time for Finish.', defaultLimits.finishMs),
+  'hold-limit': limit(
+    'hold-limit',
+    'Longest time to be held, or to wait for the cutover window; then the run stops, writes allowed.',
+    defaultLimits.holdMs,
+  ),
   'stall-limit': limit(
     'stall-limit',
     'Give up Duplicate or Catch up when nothing has moved for this long.',
@@ -240,6 +250,7 @@ export function toLimits(flags: {[K in keyof typeof limitFlags]?: number}): Phas
     drainMs: flags['drain-limit'],
     duplicateMs: flags['duplicate-limit'] ?? defaultLimits.duplicateMs,
     finishMs: flags['finish-limit'] ?? defaultLimits.finishMs,
+    holdMs: flags['hold-limit'] ?? defaultLimits.holdMs,
     preflightMs: flags['preflight-limit'] ?? defaultLimits.preflightMs,
     stallMs: flags['stall-limit'] ?? defaultLimits.stallMs,
     switchMs: flags['switch-limit'] ?? defaultLimits.switchMs,

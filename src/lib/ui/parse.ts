@@ -1,6 +1,7 @@
 import {MigratorError, messageOf} from '../errors.js'
 import {ExitCode} from '../exit-codes.js'
 import {normalizePath, parseZooKeeperAuth, parseZooKeeperHosts} from '../metaproxy/zookeeper-options.js'
+import type {CutoverWindow} from '../migration/cutover-window.js'
 import {splitAddress} from '../rpc/transport.js'
 
 const UNIT_MS: Record<string, number> = {h: 3_600_000, m: 60_000, ms: 1, s: 1000}
@@ -28,6 +29,16 @@ export function parseCount(input: string): number {
   const count = match ? Number(match[1]) * COUNT_UNIT[match[2]!.toUpperCase()]! : Number.NaN
   if (!Number.isSafeInteger(count)) throw usage('not a count: say a whole number like 10000, 10K or 2M', input)
   return count
+}
+
+/** `02:00-05:00`, local time; `22:00-04:00` goes over midnight. */
+export function parseCutoverWindow(input: string): CutoverWindow {
+  const match = /^([01]?\d|2[0-3]):([0-5]\d)-([01]?\d|2[0-3]):([0-5]\d)$/.exec(input)
+  if (!match) throw usage('not hours of the day: say from and to, like 02:00-05:00 or 22:00-04:00', input)
+  const [fromHour, fromMinutes, toHour, toMinutes] = match.slice(1).map(Number) as [number, number, number, number]
+  const [fromMinute, toMinute] = [fromHour * 60 + fromMinutes, toHour * 60 + toMinutes]
+  if (fromMinute === toMinute) throw usage('the window ends when it begins', input)
+  return {fromMinute, toMinute}
 }
 
 /** Comma list of `host:port`, none twice. */

@@ -20,10 +20,12 @@ export type RendererKind = 'list' | 'plain' | 'silent'
 export function chooseRenderer(options: {
   env: NodeJS.ProcessEnv
   json: boolean
+  /** Nothing but warnings, questions and the outcome. */
+  quiet?: boolean
   stdout: {columns?: number; isTTY?: boolean}
 }): RendererKind {
-  const {env, json, stdout} = options
-  if (json) return 'silent'
+  const {env, json, quiet, stdout} = options
+  if (json || quiet) return 'silent'
   const inCi = Boolean(env.CI) && env.CI !== 'false' && env.CI !== '0'
   // Some pseudo terminals say that they are 0 columns wide; a list would put one letter on each line.
   const wideEnough = (stdout.columns ?? 0) >= 40

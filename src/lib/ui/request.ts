@@ -1,5 +1,6 @@
 import type {MigrationRequest} from '../migration/request.js'
 import {type limitFlags, toLimits} from './flags.js'
+import {type HoldFlags, toHold} from './hold-flags.js'
 import {requireFlags, requireTogether, usage} from './named-clusters.js'
 import {checkZooKeeperAuth, parseAddresses, parseCheckIds, parseRoot} from './parse.js'
 
@@ -21,7 +22,7 @@ export type MigrateFlags = {
   threshold: number
   verify: MigrationRequest['verify']
   'verify-rows': number
-} & {[K in keyof typeof limitFlags]?: number}
+} & HoldFlags & {[K in keyof typeof limitFlags]?: number}
 
 /** A flag that may be given several times is one string when it comes from the environment. */
 const several = (value: string | string[] | undefined): string[] => [value ?? []].flat()
@@ -46,6 +47,7 @@ export function toRequest(given: MigrateFlags, zooKeeperAuth: string | undefined
     cutoverAttempts: flags['cutover-attempts'] ?? 3,
     denyMode: flags['deny-mode'],
     fastCutover: fastCutoverOf(flags['fast-cutover']),
+    ...toHold(flags),
     limits: toLimits(flags),
     maxWriteDenyMs: flags['max-write-deny'],
     ...(flags.root === undefined ? {} : {metaproxy: {auth, hosts: flags.node ?? '', root: parseRoot(flags.root)}}),

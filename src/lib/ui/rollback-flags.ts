@@ -73,6 +73,7 @@ export const rollbackFlags = {
     env: env('dry-run'),
   },
   yes: {...runFlags.yes, env: env('yes')},
+  quiet: {...runFlags.quiet, env: env('quiet')},
   confirm: Flags.string({
     description: "The table's name, typed beforehand: for --drop-target and --allow-data-loss without a terminal.",
     helpGroup: 'RUN',

@@ -23,6 +23,7 @@ export interface RollbackSessionOptions {
   confirmed: string | undefined
   dryRun: boolean
   json: boolean
+  quiet?: boolean
   request: RollbackRequest
   world: RollbackWorld
   yes: boolean
@@ -59,7 +60,7 @@ export class RollbackSession {
   }
 
   async run(): Promise<{exitCode: ExitCode; result: RollbackResult}> {
-    const {dryRun, json, request, world} = this.options
+    const {dryRun, json, quiet, request, world} = this.options
     outliveTerminal([process.stdout, process.stderr])
     const hooks: RollbackHooks = {
       confirm: (plan) => this.confirm(plan),
@@ -71,7 +72,9 @@ export class RollbackSession {
       await this.renderer.stop()
       const exitCode = rollbackExitCode(result, this.signals.first)
       const stream = exitCode === ExitCode.ok ? process.stdout : process.stderr
-      if (!json) stream.write(`${rollbackSummaryLines(result, this.width).join('\n')}\n`)
+      const lines = rollbackSummaryLines(result, this.width)
+      const isBrief = quiet && exitCode === ExitCode.ok && !dryRun
+      if (!json) stream.write(`${(isBrief ? lines.slice(0, 1) : lines).join('\n')}\n`)
       return {exitCode, result}
     } finally {
       await this.renderer.stop()
@@ -80,13 +83,14 @@ export class RollbackSession {
   }
 
   private async confirm({effects, found, typeName}: Plan): Promise<boolean> {
-    const {confirmed, json, request, yes} = this.options
+    const {confirmed, json, quiet, request, yes} = this.options
     const {table} = request
-    if (!json && !(yes && typeName === undefined)) {
+    const isAsked = !(typeName === undefined ? yes : confirmed === table)
+    if (!json && (quiet ? isAsked : !(yes && typeName === undefined))) {
       process.stdout.write(`${rollbackPlanLines(found, effects, this.width).join('\n')}\n`)
     }
 
-    if (typeName === undefined ? yes : confirmed === table) return true
+    if (!isAsked) return true
     if (!this.terminal) return false
     const message = typeName === undefined ? `Type ${table} to begin:` : `Type ${table} to begin; ${typeName}:`
     try {
@@ -123,8 +127,8 @@ export class RollbackSession {
   }
 
   private newRenderer(): RollbackRenderer {
-    const {json, request, world} = this.options
-    const kind = chooseRenderer({env: process.env, json, stdout: process.stdout})
+    const {json, quiet, request, world} = this.options
+    const kind = chooseRenderer({env: process.env, json, quiet, stdout: process.stdout})
     if (kind === 'silent') return new RollbackSilent(process.stderr)
     if (kind === 'plain') return new RollbackLines(world.clock, process.stdout, request.table)
     return new RollbackList(world.clock)

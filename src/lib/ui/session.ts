@@ -3,6 +3,7 @@ import {messageOf, MigratorError} from '../errors.js'
 import {ExitCode} from '../exit-codes.js'
 import type {MigrationEvent} from '../migration/events.js'
 import type {MigrateHooks, Migrate, MigrationPlan, MigrationWorld} from '../migration/index.js'
+import type {ReleaseKey} from '../migration/hold-desk.js'
 import type {MigrationRequest} from '../migration/request.js'
 import type {MigrationResult} from '../migration/result.js'
 import {checkLines} from './checks.js'
@@ -12,6 +13,8 @@ import {ListRenderer} from './list-renderer.js'
 import {outliveTerminal} from './lost-terminal.js'
 import {exitCodeOf, type StopSignal} from './outcome.js'
 import {PlainRenderer} from './plain-renderer.js'
+import {QuietRenderer} from './quiet-renderer.js'
+import {releaseKey} from './release-key.js'
 import {planLines, planTalk} from './plan.js'
 import {acceptChecks, askMoved, confirmTable, findTerminal, PromptClosed, type Terminal} from './prompts.js'
 import {chooseRenderer, type Renderer, type RendererKind, SilentRenderer} from './renderer.js'
@@ -30,6 +33,7 @@ export interface SessionOptions {
   yes: boolean
 }
 
+  quiet?: boolean
 /** A dry run only looks: of the phases after Preflight it tells what they would do, and that in its summary. */
 function isOfDryRun(event: MigrationEvent): boolean {
   return 'phase' in event ? event.phase === 'preflight' : event.type !== 'effect'
@@ -51,7 +55,7 @@ export class Session {
     private readonly migrate: Migrate,
     private readonly options: SessionOptions,
   ) {
-    this.kind = chooseRenderer({env: process.env, json: options.json, stdout: process.stdout})
+    this.kind = chooseRenderer({env: process.env, json: options.json, quiet: options.quiet, stdout: process.stdout})
     this.terminal = options.json ? undefined : findTerminal(process)
     if (!this.terminal) this.requireNoQuestions()
     this.renderer = this.newRenderer()
@@ -77,13 +81,15 @@ export class Session {
       const talk = result.outcome === 'dry-run' ? planTalk(result, this.options.request, this.width) : []
       const lines = summaryLines(result, this.options.commandLine, this.width, talk)
       this.say(
-        this.kind === 'list' ? ['', ...lines] : lines,
+        this.kind === 'list' ? ['', ...shown] : shown,
         exitCode === ExitCode.ok ? process.stdout : process.stderr,
       )
       if (this.drawingError !== undefined)
         process.stderr.write(`The display broke on the way: ${messageOf(this.drawingError)}\n`)
       return {exitCode, result}
     } finally {
+      const isBrief = this.options.quiet === true && exitCode === ExitCode.ok && result.outcome !== 'dry-run'
+      const shown = isBrief ? lines.slice(0, 1) : lines
       this.signals.dispose()
     }
   }
@@ -144,13 +150,14 @@ export class Session {
     return result.checks.filter(({id, severity}) => severity === 'confirm' && !accepted.includes(id))
   }
 
+      ...(this.terminal ? {releaseKey: this.releaseKey()} : {}),
   private confirm({effects, result}: {effects: string[]; result: MigrationResult}): Promise<boolean> {
     const {plan, source, table, target} = result
     this.plan = plan
     return this.renderer.pause(async () => {
       // Lines of a log have told the findings already.
       if (this.kind === 'list' && !this.findingsTold) this.say(['', ...checkLines(result.checks, this.width), ''])
-      if (this.options.yes && this.kind === 'plain') return true
+      if (this.options.yes && this.kind !== 'list') return true
       const steps = ['It will do this, in this order:', ...planLines(effects, this.width)]
       this.say([...steps, '', ...planTalk(result, this.options.request, this.width), ''])
       if (this.options.yes) return true
@@ -234,6 +241,14 @@ export class Session {
   }
 
   private get width(): number {
+  private releaseKey(): ReleaseKey {
+    return releaseKey(process.stdin, {
+      onInterrupt: () => this.signals.stop('SIGINT'),
+      onSuspend: () => this.renderer.notice('Ctrl-Z is not obeyed. Ctrl-C stops the run.'),
+    })
+  }
+
     return Math.max(40, Math.min(process.stdout.columns || 100, 100))
   }
 }
+    if (this.options.quiet && !this.options.json) return new QuietRenderer(process.stderr)

@@ -2,7 +2,7 @@ import {Flags} from '@oclif/core'
 import {MigratorError} from '../errors.js'
 import {ExitCode} from '../exit-codes.js'
 import type {VerifyRequest} from '../migration/verify/run.js'
-import {sourceFlags, targetFlags} from './flags.js'
+import {runFlags, sourceFlags, targetFlags} from './flags.js'
 import {namedClusterFlags, requireFlags} from './named-clusters.js'
 import {parseAddresses, parseCount, parseDuration} from './parse.js'
 
@@ -75,6 +75,7 @@ export const verifyCommandFlags = {
     helpGroup: 'RUN',
     helpValue: 'DURATION',
   }),
+  quiet: {...runFlags.quiet, env: env('quiet')},
   resume: Flags.boolean({
     allowNo: true,
     default: true,

@@ -11,6 +11,7 @@ export interface VerifySessionOptions {
   /** The command line that was given, quoted for a shell. */
   commandLine: string
   json: boolean
+  quiet?: boolean
   request: VerifyRequest
   world: VerifyWorld
 }
@@ -18,10 +19,10 @@ export interface VerifySessionOptions {
 /** One run of `table:migrate-verify` in front of a person or a log: shows it and hears signals. */
 export async function verifySession(
   verify: VerifyTables,
-  {commandLine, json, request, world}: VerifySessionOptions,
+  {commandLine, json, quiet = false, request, world}: VerifySessionOptions,
 ): Promise<{exitCode: ExitCode; result: VerifyResult}> {
   outliveTerminal([process.stdout, process.stderr])
-  const renderer = newVerifyRenderer({clock: world.clock, json, table: request.table})
+  const renderer = newVerifyRenderer({clock: world.clock, json: json || quiet, table: request.table})
   const signals = new SignalWatch(process, {
     // eslint-disable-next-line n/no-process-exit, unicorn/no-process-exit -- the second signal asks for just that
     exit: (code) => process.exit(code),
@@ -50,7 +51,8 @@ export async function verifySession(
   if (!json) {
     const width = Math.max(40, Math.min(process.stdout.columns || 100, 100))
     const stream = exitCode === ExitCode.ok ? process.stdout : process.stderr
-    stream.write(`${verifySummaryLines(result, commandLine, width).join('\n')}\n`)
+    const lines = verifySummaryLines(result, commandLine, width)
+    stream.write(`${(quiet && exitCode === ExitCode.ok ? lines.slice(0, 1) : lines).join('\n')}\n`)
   }
 
   return {exitCode, result}

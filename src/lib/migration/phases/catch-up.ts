@@ -125,7 +125,7 @@ export async function requireLog(context: MigrationContext): Promise<void> {
 }
 
 /** What a restart, or a new meta leader, undoes. */
-async function keepSettings(context: MigrationContext): Promise<void> {
+export async function keepSettings(context: MigrationContext): Promise<void> {
   await ensureSteady(context)
   if (context.state.fast) await lowerSyncInterval(context)
   await watchMeta(context)

@@ -11,7 +11,7 @@ import {timersOf} from '../timers.js'
 import {requireFitTarget} from '../target-health.js'
 import {patiently} from '../wait.js'
 import {requireLog} from './catch-up.js'
-import {hold} from './hold.js'
+import {hold, requireOpenWindow} from './hold.js'
 
 const PROOF_MARGIN_MS = 15_000
 const TARGET_PROBE_LIMIT_MS = 10_000
@@ -23,8 +23,8 @@ export const deny: Phase = {
     return {done: false}
   },
   steps: [
-    {title: 'wait until every server hears of envs within a second', wait: waitForShortSync},
     hold,
+    {title: 'wait until every server hears of envs within a second', wait: waitForShortSync},
     // Immediately before the deny: set any earlier it would be copied to the target (product.md, lesson 1).
     {act: checkReadiness, title: 'look once more at the duplication, the target and the node'},
     {act: setDeny, title: 'deny writes', wait: proveDenied},
@@ -36,6 +36,7 @@ export const deny: Phase = {
 
 async function checkReadiness(context: MigrationContext): Promise<void> {
   if (context.dryRun) return
+  requireOpenWindow(context)
   await requireLog(context)
   await requireOrder(context)
   await requireFitTarget(context)
