@@ -54,9 +54,13 @@ export class MemoryReader {
   }
 }
 
-/** The writing half: collects chunks. */
+/** Most messages are smaller. */
+const FIRST_BYTES = 256
+
+/** The writing half: one buffer that grows. */
 export class MemoryWriter {
-  private readonly chunks: Buffer[] = []
+  private bytes = Buffer.allocUnsafe(FIRST_BYTES)
+  private length = 0
 
   flush(): void {
     // Everything is in memory already; thrift calls this at the end of a message.
@@ -66,12 +70,52 @@ export class MemoryWriter {
     // thrift's clients match replies by this; our connections do that themselves.
   }
 
+  /** What was written so far; a copy. */
   toBuffer(): Buffer {
-    return Buffer.concat(this.chunks)
+    return Buffer.from(this.bytes.subarray(0, this.length))
   }
 
   write(bytes: Buffer | Uint8Array | string): void {
-    this.chunks.push(typeof bytes === 'string' ? Buffer.from(bytes, 'utf8') : Buffer.from(bytes))
+    if (typeof bytes === 'string') {
+      const length = Buffer.byteLength(bytes, 'utf8')
+      const at = this.make(length)
+      this.bytes.write(bytes, at, length, 'utf8')
+    } else {
+      const at = this.make(bytes.length)
+      this.bytes.set(bytes, at)
+    }
+  }
+
+  writeByte(value: number): void {
+    const at = this.make(1)
+    this.bytes[at] = value
+  }
+
+  writeI16(value: number): void {
+    const at = this.make(2)
+    this.bytes[at] = value >> 8
+    this.bytes[at + 1] = value
+  }
+
+  writeI32(value: number): void {
+    const at = this.make(4)
+    this.bytes[at] = value >> 24
+    this.bytes[at + 1] = value >> 16
+    this.bytes[at + 2] = value >> 8
+    this.bytes[at + 3] = value
+  }
+
+  /** Makes room. @returns where it begins */
+  private make(length: number): number {
+    const at = this.length
+    this.length += length
+    if (this.length > this.bytes.length) {
+      const bigger = Buffer.allocUnsafe(Math.max(this.length, 2 * this.bytes.length))
+      this.bytes.copy(bigger, 0, 0, at)
+      this.bytes = bigger
+    }
+
+    return at
   }
 }
 

@@ -20,7 +20,7 @@ export const TType = {
 
 /** thrift's binary protocol over bytes in memory, for reading. */
 export interface Reader {
-  /** Elements of lists and maps that were read or are being read. */
+  /** Values in lists and maps that were read or are being read. */
   elements: number
   protocol: TBinaryProtocol
   transport: MemoryReader
@@ -32,9 +32,38 @@ export interface Writer {
   transport: MemoryWriter
 }
 
+/** thrift's own makes two buffers for each number; this one writes numbers and strings where they go. */
+class MemoryProtocol extends TBinaryProtocol {
+  constructor(private readonly writer: MemoryWriter) {
+    super(writer, true, true)
+  }
+
+  override writeBinary(bytes: Buffer): void {
+    this.writer.writeI32(bytes.length)
+    this.writer.write(bytes)
+  }
+
+  override writeByte(value: number): void {
+    this.writer.writeByte(value)
+  }
+
+  override writeI16(value: number): void {
+    this.writer.writeI16(value)
+  }
+
+  override writeI32(value: number): void {
+    this.writer.writeI32(value)
+  }
+
+  override writeString(value: string): void {
+    this.writer.writeI32(Buffer.byteLength(value, 'utf8'))
+    this.writer.write(value)
+  }
+}
+
 export function createWriter(): Writer {
   const transport = new MemoryWriter()
-  return {protocol: new TBinaryProtocol(transport, true, true), transport}
+  return {protocol: new MemoryProtocol(transport), transport}
 }
 
 /**
