@@ -1,6 +1,7 @@
 import {parseNodeData} from '../../../src/lib/metaproxy/node-data.js'
 import {encodeKey} from '../../../src/lib/pegasus/key-hash.js'
 import type {Effect} from '../../../src/lib/migration/effects.js'
+import {DuplicationStatus} from '../../../src/lib/rpc/structs/duplication.js'
 import type {SimulatedCluster} from '../../sandbox/index.js'
 import {DENY_ENV} from '../../sandbox/replica/deny.js'
 import type {Life} from '../life.js'
@@ -9,6 +10,15 @@ import type {Trace} from './trace.js'
 
 export type Meddling = 'deny' | 'drop' | 'lift' | 'pause' | 'remove' | 'resume' | 'skip' | 'target'
 
+/** These may be done while nobody can tell who holds the lock: a deny must not last because ZooKeeper is away. */
+const MENDING: ReadonlySet<string> = new Set([
+  'close-source',
+  'lift-deny',
+  'lift-target',
+  'pause-duplication',
+  'resume-duplication',
+  'take-commit-away',
+])
 const SORT_KEY = Buffer.from('row')
 const TICK_MS = 500
 /** How old news the tool may act on where nothing on the servers can be compared and set: envs, duplications, tables. */
@@ -97,10 +107,43 @@ export class Overseer {
     this.trace.add('VIOLATION', this.violation.message)
   }
 
-  /** An effect is about to be sent by a driver. */
-  effectBegins(effect: Effect, life: Life): void {
-    void effect
-    void life
+  /** An effect is about to be sent: by whoever holds the lock (I6), and in the right order (I5). */
+  effectBegins(effect: Effect, life: Life, isGuard: boolean): void {
+    if (!isGuard && !MENDING.has(effect.kind)) this.requireLock(effect, life)
+    if (effect.kind !== 'set-server-config' || effect.side !== 'source') return
+    const {source} = this.simulation
+    const {flags} = source.spec
+    if (effect.name === 'config_sync_interval_ms' && Number(effect.value) === flags.config_sync_interval_ms) {
+      const refused = this.refusals('source').filter((text) => text.includes('*write'))
+      // Envs must reach the servers soon until the deny is proved to be gone.
+      if (refused.length > 0 && !this.hasMeddled('deny', 'lift'))
+        this.fail('order', `the long config sync is put back while ${refused.join('; ')}`)
+    }
+
+    if (effect.name === 'duplicate_log_batch_bytes' && effect.value !== '0') {
+      const {appId, duplicating} = source.table(TABLE).info
+      const ships = source.state.duplications.of(appId).some(({status}) => status === DuplicationStatus.DS_LOG)
+      if (duplicating && ships) this.fail('order', 'shipping in batches is put back while the duplication ships')
+    }
+  }
+
+  private requireLock(effect: Effect, life: Life): void {
+    const {simulation} = this
+    const name = (note: {host: string; pid: number}) => `${note.host} ${note.pid}`
+    const mine = `${life.machine.name} ${life.pid}`
+    const notes: {host: string; pid: number}[] = []
+    const disk = simulation.disk(life.machine)
+    const path = disk.paths.find((other) => other.endsWith('.lock'))
+    if (path !== undefined) notes.push(JSON.parse(disk.text(path)!))
+    if (simulation.hasRoot) {
+      const {zookeeper} = simulation
+      const [lowest] = zookeeper.children(NODE).sort()
+      if (lowest !== undefined) notes.push(JSON.parse(zookeeper.getData(`${NODE}/${lowest}`).bytes.toString()))
+    }
+
+    const other = notes.find((note) => name(note) !== mine)
+    if (other) this.fail('I6', `${mine} begins ${effect.kind} while ${name(other)} holds the lock`)
+    else if (path === undefined) this.fail('I6', `${mine} begins ${effect.kind} without a lock`)
   }
 
   /** Reads every key that was ever written on the side that serves. */
@@ -158,11 +201,14 @@ export class Overseer {
   private switched(): void {
     this.serves = 'target'
     const nowMs = this.simulation.clock.nowMs()
-    for (const what of ['drop', 'lift', 'remove', 'resume', 'deny'] as const) {
+    for (const what of ['drop', 'lift', 'remove', 'resume', 'deny', 'target'] as const) {
       const atMs = this.meddledAtMs.get(what)
       if (atMs !== undefined && nowMs - atMs < BLIND_MS) this.ruined ??= `${what} by hand just before the switch`
     }
 
+    // What clients are sent to must take their writes.
+    const refused = this.refusals('target')
+    if (refused.length > 0 && this.ruined === undefined) this.fail('I2', `switched, and ${refused.join('; ')}`)
     this.look()
   }
 

@@ -39,6 +39,7 @@ export interface WorldPlan {
   servers: number
   /** Of the operator's machine. */
   skew?: {rate: number; wallMs: number}
+  valueBytes: number
   verify: 'count' | 'full' | 'none' | 'sample'
   writesPerSecond: number
 }
@@ -82,14 +83,15 @@ function drawWorld(random: Random): WorldPlan {
     keys: oneOf(random, [4, 8, 12]),
     latencyMs: oneOf(random, [0, 0, 1, 5, 20]),
     lively: chance(random, 0.1),
-    partitions: oneOf(random, [1, 1, 2, 2, 3]),
+    partitions: oneOf(random, [1, 1, 1, 2, 2, 3]),
     profile,
     root: chance(random, 0.85),
     rows: oneOf(random, [0, 5, 15]),
-    servers: oneOf(random, [2, 2, 3]),
+    servers: oneOf(random, [2, 2, 2, 3]),
     ...(chance(random, 0.2)
       ? {skew: {rate: 1 + (random() - 0.5) * 0.002, wallMs: Math.round((random() - 0.5) * 600_000)}}
       : {}),
+    valueBytes: oneOf(random, [12, 12, 12, 1500]),
     verify: oneOf(random, ['sample', 'sample', 'full', 'count', 'none']),
     writesPerSecond: oneOf(random, [1, 2, 4]),
   }

@@ -17,7 +17,7 @@ export interface Report {
 const COMMAND_LIMIT_MS = 3_600_000
 const POLL_MS = 250
 /** Until servers that came back are found healthy again, and counters are fresh. */
-const REST_MS = 25_000
+const REST_MS = 15_000
 const WRITABLE_LIMIT_MS = 60_000
 
 /** Plays a plan to its end, on virtual time; never throws for what it finds. */

@@ -21,6 +21,7 @@ function* smaller(plan: Plan): Generator<Plan> {
     {lively: false},
     {rows: 0},
     {keys: 4},
+    {valueBytes: 12},
     {writesPerSecond: 1},
     {verify: 'none'},
     {profile: '2.5'},

@@ -27,15 +27,15 @@ export interface Acting {
 
 /** Shorter than real servers' own, in the same proportions: a migration takes half a minute. */
 const TIMERS: ClusterOverrides = {
-  checkpointMs: 1500,
-  config_sync_interval_ms: 4000,
+  checkpointMs: 800,
+  config_sync_interval_ms: 3000,
   dupProgressMinUpdateMs: 2000,
-  dupSyncMs: 2000,
-  followerPrimaryMs: [1000, 2000],
-  group_check_interval_ms: 3000,
-  guardianStepMs: 1500,
+  dupSyncMs: 1200,
+  followerPrimaryMs: [800, 1500],
+  group_check_interval_ms: 2000,
+  guardianStepMs: 1000,
   leaderTakeoverMs: [12_000, 16_000],
-  perfCounterMs: 3000,
+  perfCounterMs: 2000,
   shipTimeoutMs: 20_000,
   unaliveMs: 12_000,
 }
@@ -88,7 +88,7 @@ export class Stage {
       load: {
         keys: world.keys,
         operationTimeoutMs: 1000,
-        valueBytes: 12,
+        valueBytes: world.valueBytes,
         writers: 1,
         writesPerSecond: world.writesPerSecond,
       },
@@ -291,7 +291,7 @@ export class Stage {
           name,
           `effect ${effect.kind}${'name' in effect ? ` ${effect.name}=${effect.value} ${effect.server}` : ''}`,
         )
-        this.overseer.effectBegins(effect, life)
+        this.overseer.effectBegins(effect, life, name.startsWith('guard'))
         this.sign(`effect:${effect.kind}`)
         // What kills or stops the process right here comes before the effect.
         if (!life.isAlive) return new Promise(() => {})
