@@ -8,9 +8,11 @@ import type {FastCutover} from './fast-cutover.js'
 import type {GuardHandle} from './guard/handle.js'
 import type {HoldDesk} from './hold-desk.js'
 import type {Journal, JournalHints} from './journal.js'
+import type {OperatorHooks} from './operator-hooks/moments.js'
 import type {PreflightFacts} from './preflight/check.js'
 import type {MigrationRequest} from './request.js'
 import type {LastLook, WriteDenyWindow} from './result.js'
+import type {Moment, TickPhase} from './tick-phases.js'
 import type {ServerTimers} from './timers.js'
 import type {RecentKeys} from './verify/recent-keys.js'
 
@@ -40,9 +42,9 @@ export interface MigrationState {
   compareAgain?: number[]
   /** Partitions that were, for that reason. */
   comparedAgain?: ReadonlySet<number>
-  /** What was compared within the write-deny window. */
   /** Somebody has let the run go on from its hold: later attempts of the cutover need no second word. */
   released?: boolean
+  /** What was compared within the write-deny window. */
   lastLook?: LastLook
   /** Rows with an expiry were met: counts of both sides may differ, each leaves expired rows out by its own clock. */
   rowsExpire?: boolean
@@ -50,6 +52,8 @@ export interface MigrationState {
   recentKeys?: RecentKeys
   /** Ballots when our duplication was added; a change before DS_LOG may leave a hole (protocol.md §3.12). */
   ballotsAtAdd?: Record<string, number>
+  /** What the source's meta knows to be on the target, as last read: confirmed decrees, summed over the partitions. */
+  confirmedMutations?: number
   /** Where the deny was proved, and with which ballots. */
   denied: Map<number, DeniedAt>
   /** Where the drain was proved, and with which ballots. */
@@ -72,6 +76,14 @@ export interface MigrationState {
   nodeBytes?: Buffer
   nodeVersion?: number
   pendingMutations?: number
+  /** When a cutover was last seen to fit, `Clock.nowMs`. */
+  readyAtMs?: number
+  /** When the duplication was added by this run, `Clock.nowMs`. */
+  addedAtMs?: number
+  /** When to deny writes, where the servers' phases are known. */
+  moment?: Moment
+  /** Syncs of source servers that were seen, by address. */
+  ticks?: Map<string, TickPhase>
   /** The source servers whose config sync interval was lowered. */
   fast?: FastCutover
   /** Set by Preflight; the guard is told them. */
@@ -101,7 +113,11 @@ export interface MigrationContext {
   /** Watches over the cutover while it lasts. */
   guard?: GuardHandle
   hints: JournalHints
+  /** Where the run is held before the deny until a person lets it go on; undefined: it is not to be held. */
+  holdDesk?: HoldDesk
   journal: Journal | undefined
+  /** Operators' executables; undefined: there are none. */
+  operatorHooks?: OperatorHooks
   random: () => number
   request: MigrationRequest
   /** Aborts when the run is to stop; undo works on a signal of its own. */
@@ -112,8 +128,6 @@ export interface MigrationContext {
   target: Cluster
 }
 
-  /** Where the run is held before the deny until a person lets it go on; undefined: it is not to be held. */
-  holdDesk?: HoldDesk
 /** One step of a phase: `act` changes something through `effects`, `wait` waits for what follows from it. */
 export interface Step {
   act?(context: MigrationContext): Promise<void>

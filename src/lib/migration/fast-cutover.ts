@@ -13,6 +13,8 @@ const MOST_REPLICAS_PER_SECOND = 5000
 /** On top of the old interval, before the new one is believed. */
 const TICK_MARGIN_MS = 1500
 const POLL_MS = 1000
+/** How often the servers are asked, while it is only time that must pass. */
+const LOOK_EVERY_MS = 10_000
 /** An answer time that doubled counts only above this: below, it is noise. */
 const SLOW_META_MS = 50
 const META_SAMPLES = 3
@@ -96,6 +98,14 @@ export async function waitForShortSync(context: MigrationContext, report: (progr
   const {clock, signal, state} = context
   if (!state.fast) return
   const oldMs = believeOldInterval(state, state.fast)
+  let lookedMs = Number.NEGATIVE_INFINITY
+  const waitingServers = () => {
+    const nowMs = clock.nowMs()
+    return [...state.fast!.servers]
+      .filter(([, server]) => nowMs - server.loweredAtMs < server.oldMs + TICK_MARGIN_MS)
+      .map(([address]) => address)
+  }
+
   try {
     await waitUntil<string[]>({
       clock,
@@ -104,11 +114,13 @@ export async function waitForShortSync(context: MigrationContext, report: (progr
       intervalMs: POLL_MS,
       limitMs: 2 * oldMs + 4 * TICK_MARGIN_MS,
       async observe() {
-        await lowerSyncInterval(context)
-        const nowMs = clock.nowMs()
-        return [...state.fast!.servers]
-          .filter(([, server]) => nowMs - server.loweredAtMs < server.oldMs + TICK_MARGIN_MS)
-          .map(([address]) => address)
+        // A restart undoes it: so they are asked once more when it should be there.
+        if (waitingServers().length === 0 || clock.nowMs() - lookedMs >= LOOK_EVERY_MS) {
+          await lowerSyncInterval(context)
+          lookedMs = clock.nowMs()
+        }
+
+        return waitingServers()
       },
       onProgress: (waiting) =>
         report({
@@ -155,6 +167,15 @@ export async function watchMeta(context: MigrationContext): Promise<void> {
   context.request = {...context.request, fastCutover: 'off'}
 }
 
+/** Puts the old interval back for as long as no cutover is near; `lowerSyncInterval` begins anew. */
+export async function restSyncInterval(context: MigrationContext): Promise<void> {
+  const {fast} = context.state
+  if (!fast) return
+  believeOldInterval(context.state, fast)
+  await restoreSyncInterval(context, context.signal)
+  context.state.fast = undefined
+}
+
 /** Only when the lift, or the source's `reconfig*all`, is proved: earlier, an undo would take the old interval again. */
 export function restoreSyncInterval(context: MigrationContext, signal: AbortSignal): Promise<void> {
   return putSettingsBack(
@@ -167,15 +188,6 @@ export function restoreSyncInterval(context: MigrationContext, signal: AbortSign
 /** The quickest of a few answers: the slow ones have other reasons. */
 async function metaAnswerMs(context: MigrationContext): Promise<number> {
   let best = Number.POSITIVE_INFINITY
-/** Puts the old interval back for as long as no cutover is near; `lowerSyncInterval` begins anew. */
-export async function restSyncInterval(context: MigrationContext): Promise<void> {
-  const {fast} = context.state
-  if (!fast) return
-  believeOldInterval(context.state, fast)
-  await restoreSyncInterval(context, context.signal)
-  context.state.fast = undefined
-}
-
   for (let sample = 0; sample < META_SAMPLES; sample++) {
     const startMs = context.clock.nowMs()
     await context.source.info({signal: context.signal})

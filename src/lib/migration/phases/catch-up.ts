@@ -2,12 +2,13 @@ import {MigratorError} from '../../errors.js'
 import {DuplicationStatus} from '../../rpc/structs/duplication.js'
 import {factsOf, type MigrationContext, type Phase} from '../context.js'
 import type {Progress} from '../events.js'
-import {lowerSyncInterval, watchMeta} from '../fast-cutover.js'
+import {lowerSyncInterval, waitForShortSync, watchMeta} from '../fast-cutover.js'
 import {notShipping, pendingMutations, readShipping, type ShippingView, worstPartition} from '../proof/shipping.js'
 import {ensureSteady, keepOrder} from '../settings.js'
 import {explainTarget, requireFitTarget} from '../target-health.js'
 import {patiently, waitUntil} from '../wait.js'
 import {findEntry} from './duplicate.js'
+import {waitUntilReady} from './readiness.js'
 import {waitUntilShippingMoves} from './shipping-moves.js'
 
 const POLL_MS = 1000
@@ -22,7 +23,8 @@ export const catchUp: Phase = {
     return {done: false}
   },
   steps: [
-    // Early, because it counts only after each server's next tick: at least one old interval before the deny.
+    // Early, because it counts only after each server's next tick: at least one old interval before the deny. Mostly it is done already,
+    // while the target copied.
     {
       act: (context) => patiently(context, () => prepareServers(context)),
       title: "shorten the source servers' config sync for the cutover",
@@ -31,6 +33,7 @@ export const catchUp: Phase = {
     // A small lag tells nothing of a target that takes nothing any more (product.md, lesson 11).
     {title: 'look whether the target is fit', wait: (context) => patiently(context, () => requireFitTarget(context))},
     {title: 'wait until shipping is seen to move', wait: waitUntilShippingMoves},
+    {title: 'wait until the cutover can be short', wait: waitForCutover},
   ],
   summarize: ({state}) => `${state.pendingMutations ?? 0} mutations pending`,
 }
@@ -39,6 +42,15 @@ async function prepareServers(context: MigrationContext): Promise<void> {
   // Before rows are compared: what is shipped in batches afterwards would be compared in vain.
   if (!context.dryRun) await keepOrder(context)
   await lowerSyncInterval(context)
+}
+
+/** Both take their time, side by side; nothing is denied. */
+async function waitForCutover(context: MigrationContext, report: (progress: Progress) => void): Promise<void> {
+  let isShort = false
+  const short = waitForShortSync(context, report).then(() => {
+    isShort = true
+  })
+  await Promise.all([short, waitUntilReady(context, (progress) => isShort && report(progress))])
 }
 
 async function wait(context: MigrationContext, report: (progress: Progress) => void): Promise<void> {

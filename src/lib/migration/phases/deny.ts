@@ -1,19 +1,26 @@
+import {sleep} from '../../clock.js'
 import {MigratorError} from '../../errors.js'
+import {queryProxy} from '../../metaproxy/proxy.js'
 import type {MigrationContext, Phase} from '../context.js'
 import {DENY_ENV} from '../effects-live.js'
 import type {Progress} from '../events.js'
 import {waitForShortSync} from '../fast-cutover.js'
 import {refuseForeignWrites} from '../foreign-writes.js'
 import {namesOf} from '../preflight/clusters.js'
+import {hookStep} from '../operator-hooks/calls.js'
 import {proveEverywhere, type Wanted} from '../proof/deny.js'
+import {readPrimaries} from '../proof/primaries.js'
 import {keepOrder} from '../settings.js'
+import {momentToDeny, rememberTicks, waitForMoment} from '../tick-phases.js'
 import {timersOf} from '../timers.js'
 import {requireFitTarget} from '../target-health.js'
 import {patiently} from '../wait.js'
 import {requireLog} from './catch-up.js'
+import {waitUntilReady} from './readiness.js'
 import {hold, requireOpenWindow} from './hold.js'
 
 const PROOF_MARGIN_MS = 15_000
+const PROXY_TIMEOUT_MS = 2000
 const TARGET_PROBE_LIMIT_MS = 10_000
 
 /** Denies client writes on the source and proves it on every primary. From here on an undo must take it back. */
@@ -24,7 +31,11 @@ export const deny: Phase = {
   },
   steps: [
     hold,
-    {title: 'wait until every server hears of envs within a second', wait: waitForShortSync},
+    hookStep('before-deny'),
+    // Mostly at once: Catch up has waited for both.
+    {title: 'see that every server hears of envs within a second', wait: waitForShortSync},
+    {title: 'see that the cutover fits', wait: waitUntilReady},
+    {title: "wait for the servers' syncs to lie close together", wait: waitForBestMoment},
     // Immediately before the deny: set any earlier it would be copied to the target (product.md, lesson 1).
     {act: checkReadiness, title: 'look once more at the duplication, the target and the node'},
     {act: setDeny, title: 'deny writes', wait: proveDenied},
@@ -32,6 +43,16 @@ export const deny: Phase = {
   summarize({state}) {
     return `every primary refuses writes; spread ${((state.denySpreadMs ?? 0) / 1000).toFixed(1)} s`
   },
+}
+
+/** Where the interval cannot be shortened the moment decides how far apart the servers hear of the deny. */
+async function waitForBestMoment(context: MigrationContext, report: (progress: Progress) => void): Promise<void> {
+  const {request, signal, source, state} = context
+  state.moment = await patiently(context, async () => {
+    const {primaries} = await readPrimaries(source, request.table, signal)
+    return momentToDeny(context, primaries)
+  })
+  if (state.moment) await waitForMoment(context, state.moment, report)
 }
 
 async function checkReadiness(context: MigrationContext): Promise<void> {
@@ -42,7 +63,15 @@ async function checkReadiness(context: MigrationContext): Promise<void> {
   await requireFitTarget(context)
   await refuseForeignWrites(context)
   await requireWritableTarget(context)
+  await openProxies(context)
   if (context.store) await requireSourceNode(context)
+}
+
+/** So that no connection must be made while writes are denied; whether they answer was judged by Preflight. */
+async function openProxies({client, request, signal}: MigrationContext): Promise<void> {
+  const limits = {signal, timeoutMs: PROXY_TIMEOUT_MS}
+  await Promise.allSettled(request.proxies.map((proxy) => queryProxy(client.pool, proxy, request.table, limits)))
+  signal.throwIfAborted()
 }
 
 /** Whatever was shipped in batches since the rows were compared may be out of order. */
@@ -106,6 +135,8 @@ async function setDeny(context: MigrationContext): Promise<void> {
 
   await context.arm?.()
   await context.guard?.assertMine()
+  const waitMs = (state.moment?.atMs ?? 0) - clock.nowMs()
+  if (!context.dryRun && waitMs > 0) await sleep(clock, waitMs, signal)
   if (!context.dryRun) {
     // Known before it is sent: if the answer is lost the undo must still take it back.
     state.denySet = true
@@ -120,6 +151,8 @@ async function setDeny(context: MigrationContext): Promise<void> {
 async function proveDenied(context: MigrationContext, report: (progress: Progress) => void): Promise<void> {
   const {state} = context
   const proof = await proveDeny(context, report)
+  // For another attempt, if there must be one: nobody waits for it while writes are denied, nor minds if it cannot be had.
+  rememberTicks(context, proof.changes).catch(() => {})
   state.denied = proof.primaries
   state.denySpreadMs = proof.spreadMs
   state.window.firstRefusedAtMs = proof.firstAtMs

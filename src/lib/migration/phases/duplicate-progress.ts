@@ -6,8 +6,10 @@ import type {Progress} from '../events.js'
 import {movedPrimaries, readPrimaries} from '../proof/primaries.js'
 import {notShipping, readShipping, shortList, type ShippingView} from '../proof/shipping.js'
 import {ensureNoBatching, ensureSteady, hostingServers, keepOrder} from '../settings.js'
+import {TickWatch} from '../tick-phases.js'
 import {waitUntil} from '../wait.js'
 import {distrustMoved, findEntry} from './duplicate.js'
+import {lowerSyncInterval, watchMeta} from '../fast-cutover.js'
 import {slowStage} from './slow-stage.js'
 
 /** Everything moves in steps of the 10 s duplication sync (measured.md §4): what each stage usually takes. */
@@ -70,13 +72,17 @@ export async function waitForShipping(context: MigrationContext, report: (progre
 
 class Watch {
   private checkpointAtMs = 0
+  /** Whether the config sync was shortened, or cannot be. */
+  private lowered = false
   /** Since when the follower was there while the duplication was in PREPARE. */
   private followerSinceMs: number | undefined
   private settingsAtMs: number
+  private readonly ticks: TickWatch
   private stage: {sinceMs: number; status: DuplicationStatus | undefined} = {sinceMs: 0, status: undefined}
 
   constructor(private readonly context: MigrationContext) {
     this.settingsAtMs = context.clock.nowMs()
+    this.ticks = new TickWatch(context, context.state.addedAtMs)
   }
 
   async look(): Promise<Seen> {
@@ -93,8 +99,10 @@ class Watch {
     const {primaries} = await readPrimaries(source, request.table, signal)
     if (entry.status !== DuplicationStatus.DS_LOG) this.refuseMoved(primaries)
     await this.keepSettings(entry.status)
+    await this.ticks.look(primaries)
     const follower = await this.lookAtFollower()
     const seen: Seen = {...follower, partitionCount: primaries.size, status: entry.status}
+    await this.lowerEarly(seen)
     if (entry.status === DuplicationStatus.DS_PREPARE) await this.refuseLostCreate(seen)
     if (entry.status === DuplicationStatus.DS_APP) await this.helpEmptyPartitions(seen)
     if (entry.status === DuplicationStatus.DS_LOG) {
@@ -146,11 +154,24 @@ class Watch {
     )
   }
 
+  /**
+   * A shorter config sync counts only an old interval later. What is left to do takes about that long once the target's
+   * primaries have copied their checkpoints, so that nobody waits for it afterwards, and the metas bear it no longer than they must.
+   */
+  private async lowerEarly({followerPrimaries, partitionCount, status}: Seen): Promise<void> {
+    const isNear = status === DuplicationStatus.DS_APP && followerPrimaries === partitionCount
+    if (this.lowered || !(isNear || status === DuplicationStatus.DS_LOG)) return
+    await lowerSyncInterval(this.context)
+    this.lowered = true
+  }
+
   private async keepSettings(status: DuplicationStatus): Promise<void> {
     const {context} = this
     if (context.clock.nowMs() - this.settingsAtMs < SETTINGS_EVERY_MS) return
     this.settingsAtMs = context.clock.nowMs()
     await ensureSteady(context)
+    if (context.state.fast) await lowerSyncInterval(context)
+    await watchMeta(context)
     // Before DS_LOG nothing is shipped, so that nothing can be out of order.
     await (status === DuplicationStatus.DS_LOG ? keepOrder(context) : ensureNoBatching(context))
   }

@@ -106,9 +106,11 @@ async function addOrAdopt(context: MigrationContext): Promise<void> {
   )
   // Written before the add: if its answer is lost, a later run knows that it is ours and where the primaries were.
   await journal?.write({ballots, kind: 'adding'})
+  const addedAtMs = context.clock.nowMs()
   const dupid = await addOrSayNot(context)
   if (dupid === undefined) return
   state.dupid = dupid
+  state.addedAtMs = addedAtMs
   state.ballotsAtAdd = ballots
   context.hints.dupid = dupid
   await journal?.write({dupid, kind: 'duplication'})
@@ -138,7 +140,13 @@ export async function findEntry(context: MigrationContext) {
     )
   }
 
+  if (entry.progress) state.confirmedMutations = confirmedOf(entry.progress)
   return entry
+}
+
+/** Decrees count mutations; −1 stands for none yet. */
+function confirmedOf(progress: ReadonlyMap<number, number>): number {
+  return [...progress.values()].reduce((sum, decree) => sum + Math.max(0, decree), 0)
 }
 
 async function waitUntilShipping(context: MigrationContext, report: (progress: Progress) => void): Promise<void> {

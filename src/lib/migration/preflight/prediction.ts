@@ -34,6 +34,17 @@ const SHIP_MS = 2000
 /** One ZooKeeper transaction and the metaproxies' answers. */
 const SWITCH_MS = 10_000
 
+/** How long a drain takes at most with a backlog, and what `--max-write-deny` must allow then; ms. */
+export function predictDrainMs(
+  generation: Generation,
+  {configSyncMs, groupCheckMs}: {configSyncMs: number; groupCheckMs: number},
+  backlogMs: number,
+): {drainMs: number; sumMs: number} {
+  const spreadMs = configSyncMs + PROBE_MS
+  const drainMs = Math.max(generation === 'master' ? 0 : 2 * groupCheckMs, backlogMs) + SHIP_MS
+  return {drainMs, sumMs: spreadMs + drainMs + SWITCH_MS + spreadMs}
+}
+
 interface Slowest {
   address: string
   ms: number
