@@ -31,6 +31,8 @@ interface ConnectionManager {
   onSocketConnected(): void
   onSocketData(bytes: Buffer): void
   onSocketError(error: Error): void
+  /** What has arrived of an answer that is not complete. */
+  pendingBuffer?: Buffer | null
   servers: {host: string; port: number}[]
   sessionId: Buffer
   sessionPassword: Buffer
@@ -83,6 +85,8 @@ export const openZooKeeperSession: OpenSession = (options) => new ZooKeeperSessi
 
 const RETRY_DELAY_MS = 200
 const CLOSE_LIMIT_MS = 1000
+/** ZooKeeper's own limit for a node and for an answer is 1 MiB; the library would wait for 2 GiB. */
+const MAX_ANSWER_BYTES = 4 * 1024 * 1024
 
 /**
  * One session with ZooKeeper, around node-zookeeper-client, which by itself retries for ever, waits for ever on a
@@ -295,6 +299,11 @@ export class ZooKeeperSession {
     }
 
     manager.onSocketData = (bytes) => {
+      if ((manager.pendingBuffer?.length ?? 0) + bytes.length > MAX_ANSWER_BYTES) {
+        this.fail(connectionLost(options.hosts, `it sends an answer of more than ${MAX_ANSWER_BYTES} bytes`))
+        return
+      }
+
       try {
         onSocketData.call(manager, bytes)
       } catch (error) {

@@ -3,7 +3,19 @@ import {excerpt} from '../rpc/rpc-errors.js'
 
 /* Reading JSON that a server sent. All throw MigratorError rpc.malformed. */
 
+/** A value takes up to thirty times the memory of its text, and a second for some millions: a server sends a few thousand. */
+const MAX_VALUES = 500_000
+
+/** @throws MigratorError rpc.malformed where a text would come to more values than any server sends */
+export function checkValues(text: string, what: string): void {
+  let count = 0
+  for (const mark of ['{', '[', ','])
+    for (let at = text.indexOf(mark); at !== -1; at = text.indexOf(mark, at + 1))
+      if (++count > MAX_VALUES) throw malformed(`${what} has more than ${MAX_VALUES} values`)
+}
+
 export function parseJson(text: string, what: string): unknown {
+  checkValues(text, what)
   try {
     return JSON.parse(text)
   } catch (error) {

@@ -1,6 +1,6 @@
 import {malformed} from '../rpc/memory-transport.js'
 import {excerpt} from '../rpc/rpc-errors.js'
-import {arrayOf, numberIn, objectOf, textIn} from './json.js'
+import {arrayOf, checkValues, numberIn, objectOf, textIn} from './json.js'
 
 export interface DuplicationProgress {
   /** K: stored by meta. */
@@ -32,6 +32,7 @@ const HEAD = /^ {4}(\d+)\.(\d+)@\S+?(?:@([A-Z]+))? : (.*)$/
  * @throws MigratorError rpc.malformed
  */
 export function parseProgress(text: string): ReplicaProgress[] {
+  checkValues(text, 'replica.query-progress')
   const result: ReplicaProgress[] = []
   const lines = text.split('\n')
   if (!/^\d+ processed, \d+ not found/.test(lines[0] ?? '')) throw malformed(`replica.query-progress: ${excerpt(text)}`)

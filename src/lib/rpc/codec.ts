@@ -7,6 +7,8 @@ export interface WireType<T> {
   minBytes: number
   read(reader: Reader): T
   typeId: number
+  /** What a value counts for against the limit of one message: its own parts, or 1. */
+  weight?: number
   write(writer: Writer, value: T): void
   zero(): T
 }
@@ -101,16 +103,17 @@ export function enumeration<E extends number>(zero: E): WireType<E> {
   )
 }
 
-/** Elements of all lists and maps of one message: a structure takes far more memory than bytes on the wire. */
+/** Values in all lists and maps of one message: an empty struct is one byte on the wire, and an object with all its fields here. */
 const MAX_ELEMENTS = 2_000_000
 
-function checkSize(reader: Reader, count: number, minBytes: number, what: string): void {
-  if (count < 0 || count * minBytes > reader.transport.remaining) {
+function checkSize(reader: Reader, count: number, types: readonly AnyWireType[], what: string): void {
+  const sum = (part: 'minBytes' | 'weight') => types.reduce((total, type) => total + (type[part] ?? 1), 0)
+  if (count < 0 || count * sum('minBytes') > reader.transport.remaining) {
     throw malformed(`${what} claims ${count} elements, ${reader.transport.remaining} bytes left`)
   }
 
-  reader.elements += count
-  if (reader.elements > MAX_ELEMENTS) throw malformed(`more than ${MAX_ELEMENTS} elements in one message`)
+  reader.elements += count * sum('weight')
+  if (reader.elements > MAX_ELEMENTS) throw malformed(`more than ${MAX_ELEMENTS} values in one message`)
 }
 
 function checkType(found: number, expected: number, what: string): void {
@@ -123,7 +126,7 @@ export function list<T>(element: WireType<T>): WireType<T[]> & {element: WireTyp
     minBytes: 5,
     read(r) {
       const {etype, size} = r.protocol.readListBegin()
-      checkSize(r, size, element.minBytes, 'list')
+      checkSize(r, size, [element], 'list')
       if (size > 0) checkType(etype, element.typeId, 'list element')
       return Array.from({length: size}, () => element.read(r))
     },
@@ -145,7 +148,7 @@ export function map<K, V>(
     minBytes: 6,
     read(r) {
       const {ktype, size, vtype} = r.protocol.readMapBegin()
-      checkSize(r, size, key.minBytes + value.minBytes, 'map')
+      checkSize(r, size, [key, value], 'map')
       const result = new Map<K, V>()
       if (size > 0) {
         checkType(ktype, key.typeId, 'map key')
@@ -238,6 +241,7 @@ export function struct<F extends Fields>(name: string, fields: F): StructType<F>
       }
     },
     typeId: TType.STRUCT,
+    weight: 1 + ordered.length,
     write(w, value) {
       for (const [key, field] of ordered) {
         const fieldValue = (value as Record<string, unknown>)[key]

@@ -7,7 +7,8 @@ import {abortedError} from './rpc-errors.js'
 import {allowListeners} from './signals.js'
 import type {Transport} from './transport.js'
 
-const MAX_BODY_BYTES = 64 * 1024 * 1024
+/** A server's answers have some hundred bytes for each of its partitions. */
+const MAX_BODY_BYTES = 16 * 1024 * 1024
 
 export interface HttpResponse {
   body: string

@@ -47,9 +47,22 @@ describe('texts of servers', () => {
       assert.equal(odd.get('', 'k'), '1')
     })
 
+    it('refuses more lines than any server has', () => {
+      assert.equal(parseConfigDump(`[s]\n${'a=b\n'.repeat(199_998)}`).get('s', 'a'), 'b')
+      assert.throws(() => parseConfigDump('\n'.repeat(200_000)), /config-dump has more than 200000 lines/)
+    })
+
     it('reads any text', () => {
       fc.assert(fc.property(fc.string({unit: 'binary'}), (any) => assert.ok(parseConfigDump(any))))
     })
+  })
+
+  it('with more values than any server sends are refused before they take memory and time', () => {
+    for (const piece of ['[', '{},', '"a":{', ','])
+      assert.throws(() => parseMetrics(piece.repeat(500_001)), /metrics has more than 500000 values/)
+    assert.throws(() => parseProgress('['.repeat(500_001)), /replica.query-progress has more than 500000 values/)
+    const most = `{"counters":[${'0,'.repeat(499_997)}0]}`
+    assert.throws(() => parseCounters(most), /counter is no object/)
   })
 
   describe('parseProgress', () => {

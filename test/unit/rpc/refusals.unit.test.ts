@@ -103,12 +103,32 @@ describe('what the codec refuses, and how it says so', () => {
     assert.equal(decode(flags, of(2_000_000)).length, 2_000_000)
     assert.equal(
       refusal(() => decode(flags, of(2_000_001))),
-      'more than 2000000 elements in one message',
+      'more than 2000000 values in one message',
     )
     const nested = Buffer.concat([hex('0f 00000002'), of(1_000_001), of(1_000_001)])
     assert.equal(
       refusal(() => decode(list(flags), nested)),
-      'more than 2000000 elements in one message',
+      'more than 2000000 values in one message',
+    )
+  })
+
+  it('counts a struct for its fields, present or not: an empty one is a byte on the wire', () => {
+    const of = (count: number) => {
+      const bytes = Buffer.alloc(5 + count)
+      bytes[0] = pair.typeId
+      bytes.writeInt32BE(count, 1)
+      return bytes
+    }
+
+    assert.equal(decode(list(pair), of(666_666)).length, 666_666)
+    assert.equal(
+      refusal(() => decode(list(pair), of(666_667))),
+      'more than 2000000 values in one message',
+    )
+    const entries = Buffer.concat([hex('08 0c 0007a121'), Buffer.alloc(500_001 * 5)])
+    assert.equal(
+      refusal(() => decode(map(i32, pair), entries)),
+      'more than 2000000 values in one message',
     )
   })
 
