@@ -1,6 +1,6 @@
-import {spawn} from 'node:child_process'
+import {type ChildProcess, spawn} from 'node:child_process'
 import {cp, mkdir, readFile, symlink, writeFile} from 'node:fs/promises'
-import {join} from 'node:path'
+import {delimiter, dirname, join} from 'node:path'
 import {fileURLToPath} from 'node:url'
 
 export const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -11,11 +11,19 @@ export interface Ran {
   stdout: string
 }
 
+export interface RunOptions {
+  cwd: string
+  env?: NodeJS.ProcessEnv
+  limitMs?: number
+  /** Told what it has printed so far, each time that there is more. */
+  onOutput?(stdout: string, child: ChildProcess): void
+}
+
 /** Runs a command to its end; `limitMs` ends it as a timeout would. */
 export function run(
   command: string,
   args: string[],
-  {cwd, env, limitMs = 180_000}: {cwd: string; env?: NodeJS.ProcessEnv; limitMs?: number},
+  {cwd, env, limitMs = 180_000, onOutput}: RunOptions,
 ): Promise<Ran> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
@@ -27,6 +35,7 @@ export function run(
     let [stdout, stderr] = ['', '']
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       stdout += text
+      onOutput?.(stdout, child)
     })
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       stderr += text
@@ -36,40 +45,55 @@ export function run(
   })
 }
 
+export interface HostOptions {
+  directory: string
+  /** Where its @oclif/core and plugins are; default: those of this repository. */
+  modules?: string
+  /** Node's binary; default: the one that runs the tests. */
+  node?: string
+  npmCache: string
+  registry: string
+  topicSeparator: ' ' | ':'
+}
+
 /** A `pegasus` shell in a directory of its own, that keeps what it installs there too. */
 export class Host {
-  private constructor(
-    private readonly directory: string,
-    private readonly registry: string,
-  ) {}
+  private constructor(private readonly options: HostOptions) {}
 
   /** Copies test/host and lets it write its commands with `topicSeparator`. */
-  static async create(directory: string, topicSeparator: ' ' | ':', registry: string): Promise<Host> {
+  static async create(options: HostOptions): Promise<Host> {
+    const {directory, modules = join(root, 'node_modules'), topicSeparator} = options
     await cp(join(root, 'test', 'host'), directory, {recursive: true})
     const path = join(directory, 'package.json')
     const manifest = JSON.parse(await readFile(path, 'utf8')) as {oclif: {topicSeparator: string}}
     manifest.oclif.topicSeparator = topicSeparator
     await writeFile(path, JSON.stringify(manifest))
-    await symlink(join(root, 'node_modules'), join(directory, 'node_modules'))
+    await symlink(modules, join(directory, 'node_modules'))
     for (const kind of ['cache', 'config', 'data']) await mkdir(join(directory, kind))
-    return new Host(directory, registry)
+    return new Host(options)
   }
 
   get dataDirectory(): string {
-    return join(this.directory, 'data')
+    return join(this.options.directory, 'data')
   }
 
-  run(...args: string[]): Promise<Ran> {
+  run(args: string[], onOutput?: RunOptions['onOutput']): Promise<Ran> {
+    const {directory, node = process.execPath, npmCache, registry} = this.options
     const env: NodeJS.ProcessEnv = {
-      HOME: this.directory,
+      HOME: directory,
       NO_COLOR: '1',
-      PATH: process.env.PATH,
-      PEGASUS_CACHE_DIR: join(this.directory, 'cache'),
-      PEGASUS_CONFIG_DIR: join(this.directory, 'config'),
+      // npm, and whatever it starts, runs on the same Node.
+      PATH: [dirname(node), process.env.PATH].join(delimiter),
+      PEGASUS_CACHE_DIR: join(directory, 'cache'),
+      PEGASUS_CONFIG_DIR: join(directory, 'config'),
       PEGASUS_DATA_DIR: this.dataDirectory,
-      PEGASUS_NPM_REGISTRY: this.registry,
-      npm_config_cache: join(this.directory, 'cache', 'npm'),
+      PEGASUS_NPM_REGISTRY: registry,
+      npm_config_cache: npmCache,
     }
-    return run(process.execPath, [join(this.directory, 'bin', 'run.js'), ...args], {cwd: this.directory, env})
+    return run(node, [join(directory, 'bin', 'run.js'), ...args], {
+      cwd: directory,
+      env,
+      ...(onOutput ? {onOutput} : {}),
+    })
   }
 }
