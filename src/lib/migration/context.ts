@@ -74,6 +74,10 @@ export interface MigrationState {
   /** Without a node: the operator was told to move the applications and has not said that they are moved. */
   handedOver?: boolean
   nodeBytes?: Buffer
+  /** Our compare-and-set of the node was sent. */
+  switchSent?: boolean
+  /** When the node was last seen as it was before the deny; wall clock, ms. */
+  nodeOursAtMs?: number
   nodeVersion?: number
   pendingMutations?: number
   /** When a cutover was last seen to fit, `Clock.nowMs`. */

@@ -1,6 +1,7 @@
-import {deadline} from '../clock.js'
-import {isMigratorError, messageOf, MigratorError} from '../errors.js'
+import {isMigratorError, messageOf} from '../errors.js'
 import {machineProcesses} from '../processes.js'
+import {Bound} from './bound.js'
+import {NodeWatch} from './node-watch.js'
 import type {MigrationContext} from './context.js'
 import type {GuardHandle} from './guard/handle.js'
 import type {MigrationWorld} from './index.js'
@@ -11,7 +12,6 @@ import {undo} from './undo.js'
 import {mayPass} from './wait.js'
 
 const DEFAULT_ATTEMPTS = 3
-const UNDO_MARGIN_MS = 2000
 /** What another try may get over, besides servers in passing trouble. */
 const passing = [
   'batching.returned',
@@ -45,8 +45,11 @@ export class Cutover {
     this.guard?.leave()
   }
 
-  /** @returns what stopped the last attempt, or undefined when the table was handed over */
-  async run(): Promise<RunOutcome | undefined> {
+  /**
+   * @returns what stopped the last attempt, or undefined when the table was handed over. `switched`: the node turned out to name the
+   *   target
+   */
+  async run(): Promise<(RunOutcome & {switched?: boolean}) | undefined> {
     const {context} = this
     const attempts = context.request.cutoverAttempts ?? DEFAULT_ATTEMPTS
     for (let attempt = 1; ; attempt++) {
@@ -59,7 +62,9 @@ export class Cutover {
 
       if (attempt >= attempts || !this.worthAnother(outcome.error)) return outcome
       const undone = await undo(context, {reason: messageOf(outcome.error), signal: context.forward})
-      if (undone.state !== 'writable') return outcome
+      if (undone.state === 'switched') return {...outcome, switched: true}
+      // Without shipping there is nothing to try again with.
+      if (undone.state === 'denied' || undone.paused) return outcome
       await this.dismissGuard()
       context.emit({
         code: 'cutover.again',
@@ -68,6 +73,7 @@ export class Cutover {
       })
       if (context.state.window.setAtMs !== undefined) context.state.earlierWindows.push(context.state.window)
       context.state.window = {}
+      context.state.nodeOursAtMs = undefined
       const failed = await this.prepareAgain()
       if (failed) return failed
     }
@@ -93,12 +99,14 @@ export class Cutover {
 
   private async attempt(): Promise<RunOutcome> {
     const bound = new Bound(this.context)
+    const watch = new NodeWatch(this.context, (error) => bound.giveUp(error))
     const context: MigrationContext = {
       ...this.context,
       arm: async () => {
         bound.arm()
         this.guard ??= await this.startGuard()
         context.guard = this.guard
+        watch.begin()
       },
       signal: bound.signal,
     }
@@ -108,6 +116,7 @@ export class Cutover {
         phases.filter(({id}) => cutoverPhases.has(id)),
       )
     } finally {
+      watch.end()
       bound.dispose()
     }
   }
@@ -127,45 +136,4 @@ export class Cutover {
     }
     return startGuard(plan, emit)
   }
-}
-
-/**
- * A signal that aborts early enough that writes flow again before `--max-write-deny` is over (I7): counted from when it
- * is armed, less one config sync, in which the servers hear of the lift.
- */
-class Bound {
-  readonly signal: AbortSignal
-  private readonly controller = new AbortController()
-  private limit: ReturnType<typeof deadline> | undefined
-  private readonly onParentAbort: () => void
-
-  constructor(private readonly context: MigrationContext) {
-    this.signal = this.controller.signal
-    const {signal: parent} = context
-    this.onParentAbort = () => this.controller.abort(parent.reason)
-    if (parent.aborted) this.onParentAbort()
-    else parent.addEventListener('abort', this.onParentAbort, {once: true})
-  }
-
-  arm(): void {
-    const {clock, request, state} = this.context
-    const undoMs = timersOf(state).configSyncMs + UNDO_MARGIN_MS
-    const limitMs = Math.max(1, request.maxWriteDenyMs - undoMs)
-    this.limit = deadline(clock, limitMs, () => tooLong(request, limitMs, undoMs))
-    this.limit.signal.addEventListener('abort', () => this.controller.abort(this.limit!.signal.reason), {once: true})
-  }
-
-  dispose(): void {
-    this.context.signal.removeEventListener('abort', this.onParentAbort)
-    this.limit?.dispose()
-  }
-}
-
-function tooLong({maxWriteDenyMs, table}: MigrationContext['request'], limitMs: number, undoMs: number): MigratorError {
-  const seconds = (ms: number) => Math.round(ms / 1000)
-  return new MigratorError(
-    'cutover.bound',
-    `the cutover of ${table} did not fit into --max-write-deny ${seconds(maxWriteDenyMs)}s: after ${seconds(limitMs)} s the deny must be taken back, which takes up to ${seconds(undoMs)} s`,
-    {next: 'Run the same command again at a quieter time, or with a larger --max-write-deny.'},
-  )
 }

@@ -1,4 +1,5 @@
 import {isMigratorError, messageOf, MigratorError} from '../errors.js'
+import {DuplicationStatus} from '../rpc/structs/duplication.js'
 import {factsOf, freshState, type MigrationContext} from './context.js'
 import {Cutover} from './cutover.js'
 import {JournaledEffects} from './effects-journaled.js'
@@ -6,8 +7,11 @@ import {DENY_ENV} from './effects-live.js'
 import {RecordingEffects} from './effects-recording.js'
 import {describeEffect} from './effects.js'
 import {restoreSyncInterval} from './fast-cutover.js'
+import type {PhaseId} from './events.js'
 import type {Migrate, MigrateHooks, MigrationWorld} from './index.js'
 import {type OpenRun, openRun} from './open-run.js'
+import {perhapsOverwritten, wasDrainedBeforeSwitch} from './node-watch.js'
+import {findEntry} from './phases/duplicate.js'
 import {locate, type Position} from './position.js'
 import {ResultBuilder} from './result-builder.js'
 import type {MigrationResult} from './result.js'
@@ -137,23 +141,57 @@ class Run {
       this.builder.addTimings(prepared.timings)
       if (prepared.error !== undefined) return this.stop(prepared.error)
       const stopped = await this.cutover.run()
-      if (stopped) return this.stop(stopped.error)
+      if (stopped) return stopped.switched ? this.goForward(stopped.error) : this.stop(stopped.error)
     }
 
-    const left = phases.filter(({id}) => id === 'finish' || (position === 'committed' && id === 'switch'))
-    const finished = await runPhases({...context, signal: context.forward}, left)
-    this.builder.addTimings(finished.timings)
-    if (finished.error !== undefined) return this.stop(finished.error)
+    const failed = await this.runForward(position === 'committed' ? ['switch', 'finish'] : ['finish'])
+    if (failed) return this.stop(failed.error)
     return this.end(context.state.handedOver ? 'handed-over' : 'migrated')
+  }
+
+  /** What goes on whatever happened to the run's own signal. @returns what failed */
+  private async runForward(ids: PhaseId[]): Promise<undefined | {error: unknown}> {
+    const {builder, context} = this
+    const selected = phases.filter(({id}) => ids.includes(id))
+    const {error, timings} = await runPhases({...context, signal: context.forward}, selected)
+    builder.addTimings(timings)
+    return error === undefined ? undefined : {error}
+  }
+
+  /** Before our own commit point the node turned out to name the target: there is only forward from here. */
+  private async goForward(cause: unknown): Promise<MigrationResult> {
+    const {context, cutover} = this
+    const {clock, emit, request, state} = context
+    await cutover.dismissGuard()
+    state.window.switchedAtMs ??= clock.wallMs()
+    const message = `metaproxy's node of ${request.table} names ${request.targetCluster}: going on from there (${messageOf(cause)})`
+    emit({code: 'switch.turned_out', message, type: 'warning'})
+    const overwritten = wasDrainedBeforeSwitch(context) ? undefined : perhapsOverwritten(context)
+    if (overwritten) emit({code: overwritten.code, message: overwritten.message, type: 'warning'})
+    // What was accepted must arrive all the same, and nothing may ship afterwards.
+    const ids: PhaseId[] = state.switchSent || (await this.isPaused()) ? ['switch'] : ['drain', 'switch']
+    const failed = await this.runForward(overwritten ? ids : [...ids, 'finish'])
+    if (failed) return this.end('switched-unfinished', overwritten ?? failed.error)
+    return overwritten ? this.end('switched-unfinished', overwritten) : this.end('migrated')
+  }
+
+  /** It is paused only once everything has arrived. */
+  private async isPaused(): Promise<boolean> {
+    const {status} = await findEntry({...this.context, signal: this.context.forward})
+    return status === DuplicationStatus.DS_PAUSE
   }
 
   /** The way out of every failure: the deny is taken back and proved, or it is said why not. */
   private async stop(error: unknown): Promise<MigrationResult> {
     const {context, cutover} = this
+    const wasCommitted = context.state.commit === 'done'
     const undone = await undo(context, {reason: messageOf(error), signal: context.forward})
     // While writes may be denied the guard stays: it goes on trying when this run has ended.
     if (undone.state !== 'denied') await cutover.dismissGuard()
-    if (undone.state === 'switched') return this.end('switched-unfinished', error)
+    if (undone.state === 'switched') {
+      return wasCommitted ? this.end('switched-unfinished', error) : this.goForward(error)
+    }
+
     if (undone.state === 'denied') {
       return this.end('write-denied', new MigratorError('undo.failed', undone.reason, {cause: error}))
     }

@@ -62,7 +62,8 @@ export class ResultBuilder {
       ? {code: error.code, facts: error.facts, message: error.message}
       : {code: 'unexpected', facts: {}, message: messageOf(error)}
     // Where writes may be denied or the switch is half done, the way out counts more than the cause's own advice.
-    const keepsOwn = outcome === 'write-denied' || outcome === 'switched-unfinished'
+    const keepsOwn =
+      outcome === 'write-denied' || (outcome === 'switched-unfinished' && !isMigratorError(error, 'switch.by_others'))
     if (!keepsOwn && isMigratorError(error) && error.next !== undefined) result.next = error.next
     return result
   }

@@ -1,5 +1,5 @@
-import {sleep} from '../clock.js'
-import {messageOf} from '../errors.js'
+import {deadline, sleep} from '../clock.js'
+import {isMigratorError, messageOf, MigratorError} from '../errors.js'
 import type {MigrationContext} from './context.js'
 import {DENY_ENV} from './effects-live.js'
 import {
@@ -13,10 +13,15 @@ import {
 } from './mend.js'
 import {putSettingsBack} from './settings.js'
 import {timersOf} from './timers.js'
+import {mayPass} from './wait.js'
 
 /** How long a deny that nobody heard the answer of may still take place. */
 const LATE_DENY_MS = 15_000
 const LATE_DENY_POLL_MS = 1000
+/** How long a look at the node may hold up a lift when our own switch was never sent. */
+const NODE_LOOK_MS = 3000
+/** How long the duplication is asked to go on once writes are allowed: a new meta leader takes up to 47 s. */
+const RESUME_INSIST_MS = 60_000
 
 export interface UndoOptions extends MendingOptions {
   reason: string
@@ -24,8 +29,8 @@ export interface UndoOptions extends MendingOptions {
 
 /** What the undo could make sure of. */
 export type UndoResult =
-  /** Writes are allowed on the source, proved on every primary, or were never denied. */
-  | {state: 'writable'}
+  /** Writes are allowed on the source, proved on every primary, or were never denied. `paused`: nothing ships. */
+  | {paused?: true; state: 'writable'}
   /** The node names the target: there is only forward. */
   | {state: 'switched'}
   /** Nobody can say that writes are allowed. */
@@ -55,13 +60,17 @@ export async function undo(context: MigrationContext, options: UndoOptions): Pro
       const found = await takeCommitAway(context, options)
       state.commit = found === 'switched' ? 'done' : 'none'
       if (found === 'switched') return {state: 'switched'}
+    } else if (await isSwitchedByOthers(context, signal)) {
+      state.commit = 'done'
+      return {state: 'switched'}
     }
 
     await letGoOn(context, options)
     await liftDeny(context, options)
-    await resumeShipping(context, options)
-    emit({ok: true, sentence: 'every primary accepts writes again (proved by probe)', type: 'undo-finished'})
-    return {state: 'writable'}
+    const ships = await resumeShipping(context, options)
+    const sentence = `every primary accepts writes again (proved by probe)${ships ? '' : '; the duplication is still paused'}`
+    emit({ok: true, sentence, type: 'undo-finished'})
+    return {...(ships ? {} : {paused: true}), state: 'writable'}
   } catch (error) {
     emit({ok: false, sentence: messageOf(error), type: 'undo-finished'})
     return {reason: messageOf(error), state: 'denied'}
@@ -124,9 +133,43 @@ async function letGoOn(context: MigrationContext, {signal}: UndoOptions): Promis
   if (state.paused && (await resumeBeforeLift(context, state.dupid, signal))) state.paused = false
 }
 
-async function resumeShipping(context: MigrationContext, options: UndoOptions): Promise<void> {
-  const {state} = context
-  if (!state.paused) return
-  await insist(context, options, 'letting the duplication go on', () => resume(context, state.dupid, options.signal))
-  state.paused = false
+/** Writes are allowed by now, whatever comes of this. @returns whether the duplication ships */
+async function resumeShipping(context: MigrationContext, {signal}: UndoOptions): Promise<boolean> {
+  const {emit, request, state} = context
+  if (!state.paused) return true
+  try {
+    await insist(context, {limitMs: RESUME_INSIST_MS, signal}, 'letting the duplication go on', () =>
+      resume(context, state.dupid, signal),
+    )
+    state.paused = false
+    return true
+  } catch (error) {
+    const message = `writes to ${request.table} are allowed, and duplication ${state.dupid} is still paused: nothing is shipped, and the source keeps its logs (${messageOf(error)}). Running the same command again lets it go on; table:migrate-rollback takes it away`
+    emit({code: 'undo.paused', message, type: 'warning'})
+    return false
+  }
+}
+
+/**
+ * Our own switch was never sent; somebody else may have switched the node all the same, and then nothing may be lifted. The look is
+ * short: a deny must not last because ZooKeeper is away.
+ */
+async function isSwitchedByOthers({clock, emit, request, store}: MigrationContext, signal: AbortSignal) {
+  if (!store) return false
+  const late = () => new MigratorError('zk.timeout', `no answer in ${NODE_LOOK_MS / 1000} s`)
+  const limit = deadline(clock, NODE_LOOK_MS, late, signal)
+  try {
+    const {data, path} = await store.read(request.table, limit.signal)
+    if (data.clusterName !== request.targetCluster) return false
+    const message = `somebody else switched ${path} to ${request.targetCluster}: the write-deny stays on the source, and there is only forward`
+    emit({code: 'switch.by_others', message, type: 'warning'})
+    return true
+  } catch (error) {
+    signal.throwIfAborted()
+    // A node that is gone, or names nobody, sends no client to the target.
+    if (!mayPass(error) && !isMigratorError(error, 'metaproxy.bad_node')) throw error
+    return false
+  } finally {
+    limit.dispose()
+  }
 }

@@ -2,6 +2,7 @@ import {MigratorError} from '../../errors.js'
 import {DuplicationStatus} from '../../rpc/structs/duplication.js'
 import type {MigrationContext, Phase} from '../context.js'
 import type {Progress} from '../events.js'
+import {lookAtOwnNode} from '../node-watch.js'
 import {movedPrimaries, readPrimaries} from '../proof/primaries.js'
 import {shortList} from '../proof/shipping.js'
 import {timersOf} from '../timers.js'
@@ -21,7 +22,7 @@ export const drain: Phase = {
   },
   steps: [
     {title: 'wait until everything accepted is on the target', wait: waitUntilDrained},
-    {act: (context) => whileLooking(context, stopShipping), title: 'stop shipping'},
+    {act: (context) => beside(context, whileLooking(context, stopShipping)), title: 'stop shipping'},
   ],
   summarize({state}) {
     const {drainedAtMs, provedAtMs} = state.window
@@ -49,6 +50,14 @@ async function waitUntilDrained(context: MigrationContext, report: (progress: Pr
       state.denied = proof.primaries
     }
   }
+}
+
+/** Everything has arrived: whoever switches the node after this look overwrites nothing. It costs no time of the window. */
+async function beside(context: MigrationContext, work: Promise<void>): Promise<void> {
+  const looking = context.dryRun ? undefined : lookAtOwnNode(context, context.signal)
+  const [done, looked] = await Promise.allSettled([work, looking])
+  if (done.status === 'rejected') throw done.reason
+  if (looked.status === 'rejected') throw looked.reason
 }
 
 /**

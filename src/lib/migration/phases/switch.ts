@@ -2,8 +2,10 @@ import {isMigratorError, MigratorError} from '../../errors.js'
 import {formatNodeData} from '../../metaproxy/node-data.js'
 import {queryProxy} from '../../metaproxy/proxy.js'
 import {factsOf, type MigrationContext, type Phase} from '../context.js'
+import {DENY_ENV} from '../effects-live.js'
 import type {Progress} from '../events.js'
 import {insist} from '../mend.js'
+import {lookAtOwnNode} from '../node-watch.js'
 import {proveEverywhere} from '../proof/deny.js'
 import {readPrimaries} from '../proof/primaries.js'
 import {timersOf} from '../timers.js'
@@ -51,8 +53,11 @@ async function switchNode(context: MigrationContext): Promise<void> {
   const facts = factsOf(context)
   const node = facts.metaproxy?.node
   const bytes = formatNodeData(request.targetCluster, request.targetMetas)
+  // From here on nothing ships: whoever else switches it after this look overwrites nothing.
+  if (!context.dryRun) await lookAtOwnNode(context, signal)
   await context.guard?.assertMine()
   state.commit = 'uncertain'
+  state.switchSent = true
   try {
     const {nodeVersion} = await effects.perform(
       {
@@ -66,6 +71,7 @@ async function switchNode(context: MigrationContext): Promise<void> {
     )
     if (context.dryRun) {
       state.commit = 'none'
+      state.switchSent = false
       return
     }
 
@@ -74,7 +80,11 @@ async function switchNode(context: MigrationContext): Promise<void> {
     if (nodeVersion !== undefined) state.nodeVersion = nodeVersion
   } catch (error) {
     // Anything else (an abort, a lost answer, another writer) leaves a doubt that only a look at the node can end.
-    if (isMigratorError(error, ...notSent)) state.commit = 'none'
+    if (isMigratorError(error, ...notSent)) {
+      state.commit = 'none'
+      state.switchSent = false
+    }
+
     throw error
   }
 }
@@ -107,10 +117,22 @@ async function askOperator(context: MigrationContext): Promise<void> {
 /** Written down before anything follows from it: a later run must know that applications may have moved. */
 async function giveWord(context: MigrationContext): Promise<void> {
   const {clock, guard, journal, state} = context
+  await requireDeny(context)
   await guard?.claimWord()
   await journal?.write({kind: 'word'})
   state.commit = 'done'
   state.window.switchedAtMs = clock.wallMs()
+}
+
+/** The operator may have thought for a while: whoever took the deny back meanwhile let writes in that are not on the target. */
+async function requireDeny({request, signal, source}: MigrationContext): Promise<void> {
+  const table = await source.table(request.table, {signal})
+  if (table?.envs.get(DENY_ENV) === `${request.denyMode}*write`) return
+  throw new MigratorError(
+    'deny.taken_back',
+    `somebody took the write-deny off ${request.table} before the word was given: what was written since is not on the target`,
+    {next: 'Writes are allowed on the source; leave the applications there. The same command goes on from here.'},
+  )
 }
 
 /** From here on the run's signal no longer stops anything that makes the hand-over whole: only forward. */
