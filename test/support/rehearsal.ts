@@ -4,11 +4,13 @@ import type {UnstampedEvent} from '../../src/lib/migration/events.js'
 import {
   type Migrate,
   type MigrateHooks,
+  type MigrationPlan,
   type MigrationResult,
   type PhaseId,
   phaseIds,
 } from '../../src/lib/migration/index.js'
 import type {CheckResult} from '../../src/lib/migration/preflight/check.js'
+import type {WindowPrediction} from '../../src/lib/migration/preflight/prediction.js'
 import type {MigrationRequest} from '../../src/lib/migration/request.js'
 
 /** What the rehearsal plays: how far it goes, and what it does about being stopped. */
@@ -53,6 +55,25 @@ const checks: CheckResult[] = [
   {evidence: 'not asked', id: 'metaproxy-acl', remedy: '', severity: 'skipped', title: 'the node may be written'},
 ]
 
+const window = (spreadMs: number): WindowPrediction => ({
+  drainMs: {max: 22_000, min: 10_000},
+  parts: [],
+  spreadMs,
+  sumMs: 2 * spreadMs + 32_000,
+  switchMs: 10_000,
+  undoMs: spreadMs,
+})
+
+const plan: MigrationPlan = {
+  fastWindow: window(2000),
+  partitionCount: 8,
+  replicaCount: 3,
+  source: {generation: '2.5', versions: ['2.5.0']},
+  tableMb: 4711,
+  target: {generation: '2.5', versions: ['2.5.0']},
+  window: window(31_000),
+}
+
 const unwatched: CheckResult = {
   evidence: '3 clients name the metas of the source: they never follow a switch',
   id: 'direct-clients',
@@ -84,6 +105,7 @@ class Rehearsal {
       effects: [],
       outcome: 'migrated',
       phases: [],
+      plan,
       schema: 1,
       settingsPutBack: [],
       source: {cluster: 'onebox', metas: request.sourceMetas, tableId: 2},
@@ -164,6 +186,7 @@ class Rehearsal {
         phase,
         progress: {
           ...(this.denied ? {deniedForMs: this.clock.wallMs() - this.deniedAtMs} : {}),
+          confirmedMutations: 500_000 - lagMutations,
           etaMs: (parts - done) * (seconds / parts) * 1000,
           lagMutations,
           partitionCount: parts,
@@ -215,7 +238,15 @@ class Rehearsal {
           "set replica.deny_client_request=timeout*write on the source's users: writes are denied from here on",
         )
         await this.wait(phase, 'prove it on every primary', 8, 6)
+        const nowMs = this.clock.wallMs()
         this.result.writeDeny.firstRefusedAtMs = this.deniedAtMs
+        this.result.writeDeny.lastRefusedAtMs = nowMs - 1000
+        this.result.writeDeny.provedAtMs = nowMs
+        this.result.writeDeny.partitions = Array.from({length: 8}, (_, partition) => ({
+          partition,
+          refusedAtMs: Math.round(this.deniedAtMs + (partition / 7) * (nowMs - 1000 - this.deniedAtMs)),
+          server: `10.0.0.1${partition % 3}:34801`,
+        }))
         return
       }
 

@@ -20,6 +20,7 @@ import {
 } from '../../lib/ui/flags.js'
 import {holdFlags} from '../../lib/ui/hold-flags.js'
 import {namedClusterFlags} from '../../lib/ui/named-clusters.js'
+import {reportFlags} from '../../lib/ui/report/flags.js'
 import {toRequest} from '../../lib/ui/request.js'
 import {Session} from '../../lib/ui/session.js'
 import {shellQuote} from '../../lib/ui/text.js'
@@ -65,6 +66,7 @@ A ZooKeeper login is read from the environment variable PEGASUS_ZK_AUTH=digest:u
     ...holdFlags,
     ...verifyFlags,
     ...runFlags,
+    ...reportFlags,
     ...limitFlags,
   }
   static override summary = 'Move a table to another cluster while applications go on using it.'
@@ -80,8 +82,10 @@ A ZooKeeper login is read from the environment variable PEGASUS_ZK_AUTH=digest:u
       dryRun: flags['dry-run'],
       json: this.jsonEnabled(),
       quiet: flags.quiet,
+      report: flags.report,
       request: toRequest(flags, process.env.PEGASUS_ZK_AUTH),
       world: {...this.world(), command: commandLine, ...(flags.guard ? {startGuard: startGuardProcess} : {})},
+      tool: {name: this.config.pjson.name, version: this.config.pjson.version},
       yes: flags.yes,
     })
     const {exitCode, result} = await session.run()

@@ -24,6 +24,8 @@ export interface Progress {
   /** Partitions that are there already, of `partitionCount`. */
   partitionsDone?: number
   partitionCount?: number
+  /** Mutations that the source's meta knows to be on the target: confirmed decrees, summed over the partitions. */
+  confirmedMutations?: number
   /** Mutations committed on the source and not yet acknowledged by the target. */
   lagMutations?: number
   /** Estimated milliseconds until the wait ends. */

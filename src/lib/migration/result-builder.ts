@@ -52,7 +52,7 @@ export class ResultBuilder {
       },
       ...(context?.state.verification ? {verification: context.state.verification} : {}),
       warnings: [...this.warnings],
-      writeDeny: {...context?.state.window},
+      writeDeny: {...context?.state.window, ...(context ? deniedPartitions(context) : {})},
     }
   }
 
@@ -67,6 +67,18 @@ export class ResultBuilder {
     if (!keepsOwn && isMigratorError(error) && error.next !== undefined) result.next = error.next
     return result
   }
+}
+
+/** What the probes saw, on the wall clock. */
+function deniedPartitions({clock, state}: MigrationContext): Pick<MigrationResult['writeDeny'], 'partitions'> {
+  if (state.window.firstRefusedAtMs === undefined) return {}
+  const toWallMs = clock.wallMs() - clock.nowMs()
+  const partitions = [...state.denied.values()].map(({partitionIndex, server, sinceMs}) => ({
+    partition: partitionIndex,
+    refusedAtMs: Math.round(sinceMs + toWallMs),
+    server,
+  }))
+  return {partitions: partitions.sort((a, b) => a.partition - b.partition)}
 }
 
 function nextOf(

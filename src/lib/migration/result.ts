@@ -41,6 +41,8 @@ export interface WriteDenyWindow {
   sourceClosedAtMs?: number
   /** The deny was taken back and every primary accepted writes again. */
   liftedAtMs?: number
+  /** Since when each primary was seen to refuse, wall clock, ms; of the cutover that was tried last. */
+  partitions?: {partition: number; refusedAtMs: number; server: string}[]
   /** From the first refused write until writes worked again on whichever side serves, ms. */
   windowMs?: number
 }

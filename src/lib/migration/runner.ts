@@ -70,13 +70,19 @@ async function runPhase(context: MigrationContext, phase: Phase): Promise<string
   const observed = await phase.observe(context)
   if (observed.done) return observed.summary
   for (const step of phase.steps) {
-    const report = (progress: Progress) => context.emit({phase: phase.id, progress, step: step.title, type: 'progress'})
+    const report = (progress: Progress) =>
+      context.emit({phase: phase.id, progress: withConfirmed(context, progress), step: step.title, type: 'progress'})
     await step.act?.(context)
     if (!context.dryRun) await step.wait?.(context, report)
   }
 
   await context.journal?.write({kind: 'phase', phase: phase.id, state: 'done'})
   return undefined
+}
+
+function withConfirmed({state}: MigrationContext, progress: Progress): Progress {
+  const {confirmedMutations} = state
+  return confirmedMutations === undefined ? progress : {confirmedMutations, ...progress}
 }
 
 /** The phases during which writes are denied and the bound counts. */

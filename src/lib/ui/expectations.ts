@@ -1,5 +1,5 @@
 import type {PhaseId} from '../migration/events.js'
-import {expectedWindow, type MigrationPlan} from '../migration/index.js'
+import {expectedWindow, type MigrationPlan} from '../migration/plan.js'
 import type {Expectation} from './live-view.js'
 
 /** Servers forget a duplication with their next duplication sync, each 10 s (protocol.md §12). */

@@ -7,10 +7,10 @@ import {fit, formatDuration, formatSeconds, printable} from './text.js'
 const REFRESH_MS = 1000
 const NOTICE_SHOWN_MS = 30_000
 const NOTICES_SHOWN = 3
-/** In front of what stands under an entry: indentation, mark, and one column that stays free. */
-const MARGIN = 5
-/** In front of a title: the mark, and one column that stays free. */
-const TITLE_MARGIN = 3
+/** Beside what stands under an entry: indentation, mark, and what Listr keeps free. */
+const MARGIN = 6
+/** Beside a title: the mark, and what Listr keeps free. */
+const TITLE_MARGIN = 4
 const NARROWEST = 20
 
 /** How much fits under an entry. */

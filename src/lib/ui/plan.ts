@@ -1,4 +1,6 @@
-import {expectedWindow, type MigrationPlan, type MigrationRequest, type MigrationResult} from '../migration/index.js'
+import {expectedWindow, type MigrationPlan} from '../migration/plan.js'
+import type {MigrationRequest} from '../migration/request.js'
+import type {MigrationResult} from '../migration/result.js'
 import {formatSeconds, paragraph, plural, printable, wrap} from './text.js'
 
 const LABEL_WIDTH = 8

@@ -17,6 +17,7 @@ import {QuietRenderer} from './quiet-renderer.js'
 import {releaseKey} from './release-key.js'
 import {planLines, planTalk} from './plan.js'
 import {acceptChecks, askMoved, confirmTable, findTerminal, PromptClosed, type Terminal} from './prompts.js'
+import {ReportDesk} from './report/desk.js'
 import {chooseRenderer, type Renderer, type RendererKind, SilentRenderer} from './renderer.js'
 import {SignalWatch} from './signals.js'
 import {summaryLines} from './summary.js'
@@ -26,14 +27,18 @@ import {withZooKeeperHosts} from './zookeeper-hosts.js'
 export interface SessionOptions {
   /** The command line that was given, quoted for a shell. */
   commandLine: string
+  /** Where a report of the run goes; undefined: nowhere. */
+  report: string | undefined
+  /** What the report says of us. */
+  tool: {name: string; version: string}
   dryRun: boolean
   json: boolean
+  quiet?: boolean
   request: MigrationRequest
   world: MigrationWorld
   yes: boolean
 }
 
-  quiet?: boolean
 /** A dry run only looks: of the phases after Preflight it tells what they would do, and that in its summary. */
 function isOfDryRun(event: MigrationEvent): boolean {
   return 'phase' in event ? event.phase === 'preflight' : event.type !== 'effect'
@@ -47,6 +52,8 @@ export class Session {
   private readonly kind: RendererKind
   private plan: MigrationPlan | undefined
   private renderer: Renderer
+  private readonly reportDesk: ReportDesk
+  private reportSaid: string | undefined
   private readonly signals: SignalWatch
   private readonly terminal: Terminal | undefined
 
@@ -59,6 +66,8 @@ export class Session {
     this.terminal = options.json ? undefined : findTerminal(process)
     if (!this.terminal) this.requireNoQuestions()
     this.renderer = this.newRenderer()
+    const {commandLine, report, request, tool, world} = options
+    this.reportDesk = new ReportDesk({clock: world.clock, commandLine, path: report, table: request.table, tool})
     this.signals = new SignalWatch(process, {
       // eslint-disable-next-line n/no-process-exit, unicorn/no-process-exit -- the second signal asks for just that
       exit: (code) => process.exit(code),
@@ -76,21 +85,36 @@ export class Session {
   async run(): Promise<{exitCode: ExitCode; result: MigrationResult}> {
     outliveTerminal([process.stdout, process.stderr])
     try {
-      const result = await this.runUntilAccepted()
-      const exitCode = exitCodeOf(result, this.signals.first)
+      const {exitCode, result} = await this.runAndReport()
       const talk = result.outcome === 'dry-run' ? planTalk(result, this.options.request, this.width) : []
       const lines = summaryLines(result, this.options.commandLine, this.width, talk)
+      const isBrief = this.options.quiet === true && exitCode === ExitCode.ok && result.outcome !== 'dry-run'
+      const shown = isBrief ? lines.slice(0, 1) : lines
       this.say(
         this.kind === 'list' ? ['', ...shown] : shown,
         exitCode === ExitCode.ok ? process.stdout : process.stderr,
       )
       if (this.drawingError !== undefined)
         process.stderr.write(`The display broke on the way: ${messageOf(this.drawingError)}\n`)
+      if (this.reportSaid !== undefined)
+        this.say(['', this.reportSaid], exitCode === ExitCode.ok ? process.stdout : process.stderr)
       return {exitCode, result}
     } finally {
-      const isBrief = this.options.quiet === true && exitCode === ExitCode.ok && result.outcome !== 'dry-run'
-      const shown = isBrief ? lines.slice(0, 1) : lines
       this.signals.dispose()
+    }
+  }
+
+  /** A report is also written of a run that fails or breaks. */
+  private async runAndReport(): Promise<{exitCode: ExitCode; result: MigrationResult}> {
+    await this.reportDesk.open()
+    try {
+      const result = await this.runUntilAccepted()
+      const exitCode = exitCodeOf(result, this.signals.first)
+      this.reportSaid = await this.reportDesk.write({exitCode, result})
+      return {exitCode, result}
+    } catch (error) {
+      await this.reportDesk.write({error})
+      throw error
     }
   }
 
@@ -118,6 +142,7 @@ export class Session {
       emit: (event) => {
         if (dryRun && !isOfDryRun(event)) return
         this.denyWatch.onEvent(event)
+        this.reportDesk.onEvent(event)
         try {
           this.renderer.onEvent(event)
         } catch (error) {
@@ -125,6 +150,7 @@ export class Session {
           this.drawingError ??= error
         }
       },
+      ...(this.terminal ? {releaseKey: this.releaseKey()} : {}),
     }
     let result: MigrationResult | undefined
     this.renderer.start()
@@ -150,7 +176,6 @@ export class Session {
     return result.checks.filter(({id, severity}) => severity === 'confirm' && !accepted.includes(id))
   }
 
-      ...(this.terminal ? {releaseKey: this.releaseKey()} : {}),
   private confirm({effects, result}: {effects: string[]; result: MigrationResult}): Promise<boolean> {
     const {plan, source, table, target} = result
     this.plan = plan
@@ -216,6 +241,13 @@ export class Session {
     )
   }
 
+  private releaseKey(): ReleaseKey {
+    return releaseKey(process.stdin, {
+      onInterrupt: () => this.signals.stop('SIGINT'),
+      onSuspend: () => this.renderer.notice('Ctrl-Z is not obeyed. Ctrl-C stops the run.'),
+    })
+  }
+
   private leftBehind(): string {
     const {table} = this.options.request
     const {deniedSinceMs} = this.denyWatch
@@ -226,6 +258,7 @@ export class Session {
 
   private newRenderer(): Renderer {
     const {request, world} = this.options
+    if (this.options.quiet && !this.options.json) return new QuietRenderer(process.stderr)
     if (this.kind === 'silent') return new SilentRenderer(process.stderr)
     if (this.kind === 'plain') return new PlainRenderer(world.clock, process.stdout, request.table)
     return new ListRenderer(world.clock, {
@@ -241,14 +274,6 @@ export class Session {
   }
 
   private get width(): number {
-  private releaseKey(): ReleaseKey {
-    return releaseKey(process.stdin, {
-      onInterrupt: () => this.signals.stop('SIGINT'),
-      onSuspend: () => this.renderer.notice('Ctrl-Z is not obeyed. Ctrl-C stops the run.'),
-    })
-  }
-
     return Math.max(40, Math.min(process.stdout.columns || 100, 100))
   }
 }
-    if (this.options.quiet && !this.options.json) return new QuietRenderer(process.stderr)

@@ -15,7 +15,11 @@ const sameCommandGoesOn: ReadonlySet<Outcome> = new Set([
 ])
 const good: ReadonlySet<Outcome> = new Set(['dry-run', 'handed-over', 'migrated'])
 
-function headline(result: MigrationResult): string {
+/** Whether it did what it was asked to do. */
+export const isGood = ({outcome}: MigrationResult) => good.has(outcome)
+
+/** How it ended, in one sentence. */
+export function headline(result: MigrationResult): string {
   const {source, table, target} = result
   switch (result.outcome) {
     case 'dry-run': {
@@ -134,8 +138,7 @@ export function summaryLines(
   width: number,
   talk: readonly string[] = [],
 ): string[] {
-  const isGood = good.has(result.outcome)
-  const lines = [ux.colorize(isGood ? 'green' : 'red', printable(headline(result))), ...errorLines(result, width)]
+  const lines = [ux.colorize(isGood(result) ? 'green' : 'red', printable(headline(result))), ...errorLines(result, width)]
   if (result.outcome === 'dry-run' || (result.outcome === 'refused' && result.checks.length > 0))
     lines.push('', ...checkLines(result.checks, width))
   if (result.outcome === 'dry-run')

@@ -15,7 +15,7 @@ const progress = (figures: Partial<Progress>): UnstampedEvent => ({
 
 function shown(view: LiveView, nowMs: number, around: Partial<Surroundings> = {}): string[] {
   return view
-    .lines({ctrlC: 'Ctrl-C', notices: [], nowMs, room: {columns: 75, lines: 12}, ...around})
+    .lines({ctrlC: 'Ctrl-C', notices: [], nowMs, room: {columns: 74, lines: 12}, ...around})
     .map((line) => (typeof line === 'string' ? line : line.text))
 }
 

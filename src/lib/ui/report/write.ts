@@ -1,0 +1,59 @@
+import {access, constants, rename, rm, stat, writeFile} from 'node:fs/promises'
+import {dirname, extname, resolve} from 'node:path'
+import {messageOf, MigratorError} from '../../errors.js'
+import {ExitCode} from '../../exit-codes.js'
+import {htmlPage} from './html.js'
+import {markdownPage} from './markdown.js'
+import type {MigrationReport} from './record.js'
+
+const formats: Record<string, (report: MigrationReport) => string> = {
+  '.htm': htmlPage,
+  '.html': htmlPage,
+  '.json': (report) => `${JSON.stringify(report, null, 2)}\n`,
+  '.md': markdownPage,
+}
+
+/** The format that the file's name asks for. @throws MigratorError `usage` when it asks for none */
+export function formatOf(path: string): (report: MigrationReport) => string {
+  const format = formats[extname(path).toLowerCase()]
+  if (format) return format
+  throw new MigratorError('usage', `a report ends in ${Object.keys(formats).join(', ')}`, {
+    exitCode: ExitCode.usage,
+    facts: {input: path},
+  })
+}
+
+const besideOf = (path: string) => `${path}.${process.pid}.part`
+
+/** @throws MigratorError `report.unwritable` when the report could not be written at the end: better now than after the run */
+export async function requireWritable(path: string): Promise<void> {
+  const full = resolve(path)
+  try {
+    formatOf(full)
+    const there = await stat(full).catch(() => undefined)
+    if (there && !there.isFile()) throw new Error('there is something else of this name')
+    if (there) await access(full, constants.W_OK)
+    await writeFile(besideOf(full), '', {flag: 'wx'})
+    await rm(besideOf(full))
+  } catch (error) {
+    if (error instanceof MigratorError) throw error
+    throw new MigratorError('report.unwritable', `the report cannot be written: ${messageOf(error)}`, {
+      cause: error,
+      exitCode: ExitCode.usage,
+      facts: {directory: dirname(full)},
+      next: 'Name a file in a directory that is there and may be written to; nothing was touched.',
+    })
+  }
+}
+
+/** Writes it beside its place first: a report is whole, or the one from before. */
+export async function writeReport(path: string, report: MigrationReport): Promise<void> {
+  const full = resolve(path)
+  try {
+    await writeFile(besideOf(full), formatOf(full)(report))
+    await rename(besideOf(full), full)
+  } catch (error) {
+    await rm(besideOf(full), {force: true})
+    throw error
+  }
+}
