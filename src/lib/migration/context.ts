@@ -54,8 +54,6 @@ export interface MigrationState {
   ballotsAtAdd?: Record<string, number>
   /** What the source's meta knows to be on the target, as last read: confirmed decrees, summed over the partitions. */
   confirmedMutations?: number
-  /** What the source's meta knows to be on the target, as last read: confirmed decrees, summed over the partitions. */
-  confirmedMutations?: number
   /** Where the deny was proved, and with which ballots. */
   denied: Map<number, DeniedAt>
   /** Where the drain was proved, and with which ballots. */
