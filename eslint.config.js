@@ -78,7 +78,7 @@ export default tseslint.config(
     rules: typed,
   },
   {rules: notMocha},
-  {files: ['bin/**', 'scripts/**', 'test/**', 'eslint.config.js'], rules: programs},
+  {files: ['bench/**', 'bin/**', 'scripts/**', 'test/**', 'eslint.config.js'], rules: programs},
   {
     files: ['**/*.cjs'],
     languageOptions: {globals: {module: 'writable', process: 'readonly', require: 'readonly'}, sourceType: 'commonjs'},
