@@ -21,7 +21,7 @@ import {ReportDesk} from './report/desk.js'
 import {chooseRenderer, type Renderer, type RendererKind, SilentRenderer} from './renderer.js'
 import {SignalWatch} from './signals.js'
 import {summaryLines} from './summary.js'
-import {formatTimeOfDay, paragraph} from './text.js'
+import {formatTimeOfDay, paragraph, printable} from './text.js'
 import {withZooKeeperHosts} from './zookeeper-hosts.js'
 
 export interface SessionOptions {
@@ -97,7 +97,7 @@ export class Session {
       if (this.drawingError !== undefined)
         process.stderr.write(`The display broke on the way: ${messageOf(this.drawingError)}\n`)
       if (this.reportSaid !== undefined)
-        this.say(['', this.reportSaid], exitCode === ExitCode.ok ? process.stdout : process.stderr)
+        this.say(['', printable(this.reportSaid)], exitCode === ExitCode.ok ? process.stdout : process.stderr)
       return {exitCode, result}
     } finally {
       this.signals.dispose()
