@@ -4,6 +4,7 @@ import type {MigrationEvent} from './events.js'
 import {planOf} from './plan.js'
 import type {MigrationRequest} from './request.js'
 import type {MigrationResult, Outcome, PhaseTiming} from './result.js'
+import {clientsWindow, windowParts} from './window-parts.js'
 
 /** Collects what a run tells into its result. */
 export class ResultBuilder {
@@ -52,7 +53,7 @@ export class ResultBuilder {
       },
       ...(context?.state.verification ? {verification: context.state.verification} : {}),
       warnings: [...this.warnings],
-      writeDeny: {...context?.state.window, ...(context ? deniedPartitions(context) : {})},
+      writeDeny: writeDenyOf(context),
     }
   }
 
@@ -79,6 +80,20 @@ function deniedPartitions({clock, state}: MigrationContext): Pick<MigrationResul
     server,
   }))
   return {partitions: partitions.sort((a, b) => a.partition - b.partition)}
+}
+
+/** The window with what it was made of. */
+function writeDenyOf(context: MigrationContext | undefined): MigrationResult['writeDeny'] {
+  if (!context) return {}
+  const {request, state} = context
+  const parts = windowParts(state.window, request.denyMode)
+  const clients = clientsWindow(state.window, request.denyMode)
+  return {
+    ...state.window,
+    ...deniedPartitions(context),
+    ...(parts.length > 0 ? {parts} : {}),
+    ...(clients ? {clients} : {}),
+  }
 }
 
 function nextOf(

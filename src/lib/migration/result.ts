@@ -19,6 +19,18 @@ export type Outcome =
   /** Writes may be denied; see `next`. */
   | 'write-denied'
 
+/**
+ * A part of the write-deny window: `deny` until the last primary refused, `ship` until everything accepted was on the target and
+ * proved to be, `stop` until nothing ships any more, `switch` until metaproxy names the target, `clients` until those whose
+ * writes go unanswered are sent away (`timeout` mode only).
+ */
+export interface WindowPart {
+  /** What the servers themselves needed for it in this run, as seen from outside; ms. */
+  floorMs: number
+  name: 'clients' | 'deny' | 'ship' | 'stop' | 'switch'
+  tookMs: number
+}
+
 /** When what happened to the writes of the table; wall clock, ms. Absent: it did not happen. */
 export interface WriteDenyWindow {
   /** The env was set on the source's meta. */
@@ -33,18 +45,27 @@ export interface WriteDenyWindow {
   shippedSeenAtMs?: number
   /** Everything accepted was on the target. */
   drainedAtMs?: number
+  /** Nothing was shipped any more, and what there was time for had been compared. */
+  pausedAtMs?: number
   /** The node named the target. */
   switchedAtMs?: number
   /** Every `--proxy` named the target. */
   confirmedAtMs?: number
   /** Every primary of the source refused reads too: nobody reads stale values from here on. */
   sourceClosedAtMs?: number
+  /** The first and the last primary of the source that were seen to refuse everyone. */
+  closedFirstAtMs?: number
+  closedSeenAtMs?: number
   /** The deny was taken back and every primary accepted writes again. */
   liftedAtMs?: number
   /** Since when each primary was seen to refuse, wall clock, ms; of the cutover that was tried last. */
   partitions?: {partition: number; refusedAtMs: number; server: string}[]
   /** From the first refused write until writes worked again on whichever side serves, ms. */
   windowMs?: number
+  /** What the window was made of, in order. Absent: the table was not switched. */
+  parts?: WindowPart[]
+  /** As clients see it, without their own time-out: they come back with their next question for the table's configuration. */
+  clients?: {maxMs: number; minMs: number}
 }
 
 /** What was compared within the write-deny window, both sides at rest (docs/verify.md). */

@@ -1,6 +1,6 @@
 import {ux} from '@oclif/core'
 import {phaseTitles} from '../migration/events.js'
-import type {MigrationResult, Outcome, WriteDenyWindow} from '../migration/result.js'
+import type {MigrationResult, Outcome, WindowPart, WriteDenyWindow} from '../migration/result.js'
 import {checkLines} from './checks.js'
 import {lastLookLine} from './last-look.js'
 import {planLines} from './plan.js'
@@ -71,6 +71,28 @@ export function windowLine(window: WriteDenyWindow): string | undefined {
   return `Writes were denied for ${formatDuration(durationMs)} from ${since}${notes.length > 0 ? `: ${notes.join(', ')}` : ''}.`
 }
 
+const partNames: Record<WindowPart['name'], string> = {
+  clients: 'clients sent away',
+  deny: 'deny',
+  ship: 'shipping',
+  stop: 'stop and last look',
+  switch: 'switch',
+}
+
+/** What the window was made of, each part beside what the servers needed. */
+function windowPartsLine({parts}: WriteDenyWindow): string | undefined {
+  if (!parts) return undefined
+  const seconds = (ms: number) => (ms / 1000).toFixed(1)
+  const each = parts.map(({floorMs, name, tookMs}) => `${partNames[name]} ${seconds(tookMs)} (${seconds(floorMs)})`)
+  const overMs = parts.reduce((sum, {floorMs, tookMs}) => sum + tookMs - floorMs, 0)
+  return `Of it, in seconds, and in brackets what the servers needed: ${each.join(', ')}; ${seconds(overMs)} s more than they needed.`
+}
+
+function clientsLine({clients}: WriteDenyWindow): string | undefined {
+  if (!clients) return undefined
+  return `Clients see it last ${formatDuration(clients.minMs)} to ${formatDuration(clients.maxMs)}: they ask for the table's configuration again once a second.`
+}
+
 function staleReadsLine({sourceClosedAtMs, switchedAtMs}: WriteDenyWindow): string | undefined {
   if (switchedAtMs === undefined || sourceClosedAtMs === undefined || sourceClosedAtMs <= switchedAtMs) return undefined
   const staleMs = sourceClosedAtMs - switchedAtMs
@@ -138,7 +160,10 @@ export function summaryLines(
   width: number,
   talk: readonly string[] = [],
 ): string[] {
-  const lines = [ux.colorize(isGood(result) ? 'green' : 'red', printable(headline(result))), ...errorLines(result, width)]
+  const lines = [
+    ux.colorize(isGood(result) ? 'green' : 'red', printable(headline(result))),
+    ...errorLines(result, width),
+  ]
   if (result.outcome === 'dry-run' || (result.outcome === 'refused' && result.checks.length > 0))
     lines.push('', ...checkLines(result.checks, width))
   if (result.outcome === 'dry-run')
@@ -147,6 +172,8 @@ export function summaryLines(
   const facts = [
     ...result.earlierWindows.map((window) => windowLine(window)),
     windowLine(result.writeDeny),
+    windowPartsLine(result.writeDeny),
+    clientsLine(result.writeDeny),
     staleReadsLine(result.writeDeny),
     verificationLine(result),
     lastLookLine(result),

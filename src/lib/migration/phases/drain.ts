@@ -3,6 +3,7 @@ import {DuplicationStatus} from '../../rpc/structs/duplication.js'
 import type {MigrationContext, Phase} from '../context.js'
 import type {Progress} from '../events.js'
 import {lookAtOwnNode} from '../node-watch.js'
+import {hookStep} from '../operator-hooks/calls.js'
 import {movedPrimaries, readPrimaries} from '../proof/primaries.js'
 import {shortList} from '../proof/shipping.js'
 import {timersOf} from '../timers.js'
@@ -22,13 +23,19 @@ export const drain: Phase = {
   },
   steps: [
     {title: 'wait until everything accepted is on the target', wait: waitUntilDrained},
-    {act: (context) => beside(context, whileLooking(context, stopShipping)), title: 'stop shipping'},
+    {act: stopAndLook, title: 'stop shipping'},
+    hookStep('drained'),
   ],
   summarize({state}) {
     const {drainedAtMs, provedAtMs} = state.window
     const tookMs = drainedAtMs === undefined || provedAtMs === undefined ? 0 : drainedAtMs - provedAtMs
     return `${state.drained.size} partitions are on the target up to their fence, ${(tookMs / 1000).toFixed(1)} s after the proof`
   },
+}
+
+async function stopAndLook(context: MigrationContext): Promise<void> {
+  await beside(context, whileLooking(context, stopShipping))
+  if (!context.dryRun) context.state.window.pausedAtMs = context.clock.wallMs()
 }
 
 async function waitUntilDrained(context: MigrationContext, report: (progress: Progress) => void): Promise<void> {

@@ -7,6 +7,7 @@ import type {Progress} from '../events.js'
 import {insist} from '../mend.js'
 import {lookAtOwnNode} from '../node-watch.js'
 import {proveEverywhere} from '../proof/deny.js'
+import {hookStep} from '../operator-hooks/calls.js'
 import {readPrimaries} from '../proof/primaries.js'
 import {timersOf} from '../timers.js'
 import {requireFitTarget} from '../target-health.js'
@@ -33,6 +34,7 @@ export const switchOver: Phase = {
     return {done: false}
   },
   steps: [
+    hookStep('before-switch'),
     {act: commit, title: 'hand the table over to the target', wait: confirmProxies},
     {act: closeSource, title: 'send remaining clients of the source away', wait: proveClosed},
   ],
@@ -217,7 +219,7 @@ async function closeSource(context: MigrationContext): Promise<void> {
 
 async function proveClosed(context: MigrationContext, report: (progress: Progress) => void): Promise<void> {
   const {client, clock, request, source, state} = context
-  await proveEverywhere({
+  const proof = await proveEverywhere({
     clock,
     cluster: source,
     limitMs: 2 * timersOf(context.state).configSyncMs + 30_000,
@@ -228,6 +230,8 @@ async function proveClosed(context: MigrationContext, report: (progress: Progres
     table: request.table,
     wanted: 'reconfig-all',
   })
+  state.window.closedFirstAtMs = proof.firstAtMs
+  state.window.closedSeenAtMs = proof.lastAtMs
   state.window.sourceClosedAtMs = clock.wallMs()
   // Clients whose writes went unanswered ask for the table again only now (measured.md §9).
   if (request.denyMode === 'timeout' && state.window.firstRefusedAtMs !== undefined) {
