@@ -53,7 +53,7 @@ export function deniedSince(tail: string): string | undefined {
     const kind = record.effect?.kind ?? ''
     if (record.kind === 'after' && record.outcome === 'done' && allowing.has(kind)) return undefined
     // Sent, or about to be: an effect that was begun may have happened.
-    if (denying.has(kind)) return record.at
+    if (denying.has(kind)) return String(record.at)
   }
 
   return undefined

@@ -2,7 +2,7 @@ import {Command, Errors} from '@oclif/core'
 import {isMigratorError, messageOf, MigratorError} from '../errors.js'
 import {ExitCode} from '../exit-codes.js'
 import {type ParsedFlags, withNamedClusters} from './named-clusters.js'
-import {printableLines} from './text.js'
+import {jsonText, printable, printableLines} from './text.js'
 
 /** What `--json` prints when there is no result: the command could not even begin, or broke. */
 export interface ErrorDocument {
@@ -22,6 +22,13 @@ function exitOf(error: Error): number {
   return (error as OclifError).oclif?.exit ?? ExitCode.failed
 }
 
+/** Everything that could steer a terminal; line ends and colours stay. */
+function escaped(text: string): string {
+  // eslint-disable-next-line no-control-regex -- colours of oclif
+  const parts = text.split(/(\u001B\[[\d;]*m|\n)/)
+  return parts.map((part, index) => (index % 2 === 1 ? part : printable(part))).join('')
+}
+
 /** Gives every failure the same exit code in text and in JSON, and escapes what servers and users have said. */
 export abstract class BaseCommand extends Command {
   /** The flags with what the clusters file says of --from and --to (docs/clusters-file.md). @throws MigratorError */
@@ -33,7 +40,13 @@ export abstract class BaseCommand extends Command {
 
   protected override async catch(error: Error): Promise<void> {
     process.exitCode = exitOf(error)
-    if (this.jsonEnabled() || !isMigratorError(error)) return super.catch(error)
+    if (this.jsonEnabled()) return super.catch(error)
+    if (!isMigratorError(error)) {
+      // oclif's own: they quote what was typed, or what an environment variable held.
+      error.message = escaped(error.message)
+      return super.catch(error)
+    }
+
     const {code, facts, next} = error
     const known = Object.entries(facts).filter(([, value]) => value !== undefined)
     const text = [unwrap(error.message), ...known.map(([key, value]) => `  ${key}: ${String(value)}`)].join('\n')
@@ -43,6 +56,11 @@ export abstract class BaseCommand extends Command {
       ...(next ? {suggestions: [printableLines(next).join('\n')]} : {}),
     })
     return super.catch(shown)
+  }
+
+  /** JSON leaves marks of direction and the controls above 127 as they are: a terminal obeys them. */
+  override logJson(json: unknown): void {
+    process.stdout.write(`${jsonText(json)}\n`)
   }
 
   protected override toErrorJson(thrown: unknown): ErrorDocument {

@@ -1,5 +1,6 @@
 import type {Readable} from 'node:stream'
 import type {CheckResult} from '../migration/preflight/check.js'
+import {printable} from './text.js'
 
 /** Where a person sits. */
 export interface Terminal {
@@ -16,7 +17,8 @@ async function ask(terminal: Terminal, message: string, signal: AbortSignal, ans
   try {
     const answer = await input(
       {
-        message,
+        // Names of clusters come from servers.
+        message: printable(message),
         theme: {validationFailureMode: 'clear'},
         validate: (word) => !answers || answers.includes(word.trim()) || `Type ${answers.join(' or ')}.`,
       },

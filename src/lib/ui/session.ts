@@ -95,7 +95,7 @@ export class Session {
         exitCode === ExitCode.ok ? process.stdout : process.stderr,
       )
       if (this.drawingError !== undefined)
-        process.stderr.write(`The display broke on the way: ${messageOf(this.drawingError)}\n`)
+        process.stderr.write(`The display broke on the way: ${printable(messageOf(this.drawingError))}\n`)
       if (this.reportSaid !== undefined)
         this.say(['', printable(this.reportSaid)], exitCode === ExitCode.ok ? process.stdout : process.stderr)
       return {exitCode, result}

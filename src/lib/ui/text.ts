@@ -8,6 +8,20 @@ export function printable(text: string): string {
   return text.replaceAll(CONTROL, (character) => `\\u${character.codePointAt(0)!.toString(16).padStart(4, '0')}`)
 }
 
+/** JSON over several lines, in which nothing steers a terminal: `JSON.stringify` leaves controls above 127 and direction marks. */
+export function jsonText(value: unknown): string {
+  const escape = (character: string) => (character === '\n' ? character : inUtf16(character))
+  return JSON.stringify(value, null, 2).replaceAll(CONTROL, escape)
+}
+
+/** `\u` and four digits for each unit of UTF-16, as JSON has it. */
+function inUtf16(character: string): string {
+  return Buffer.from(character, 'utf16le')
+    .swap16()
+    .toString('hex')
+    .replaceAll(/.{4}/g, String.raw`\u$&`)
+}
+
 /** Several lines of the same: line ends are kept, everything else is escaped. */
 export function printableLines(text: string): string[] {
   return text.split(/\r?\n/).map((line) => printable(line.replaceAll('\t', '  ')))

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import {spawnSync} from 'node:child_process'
 import {mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync} from 'node:fs'
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
@@ -120,7 +121,19 @@ describe('init hook', () => {
 
   it('shows no control characters of a file name', async () => {
     writeFileSync(join(directory, 'a%1B%5B31m@b.jsonl'), begin + before('deny'))
-    assert.match(await run('ls'), /^warning: table "a\\u001b\[31m" /)
+    assert.match(await run('ls'), /^warning: table 'a\\u001b\[31m' /)
+  })
+
+  it('shows a name that a shell takes as one word, and no control characters of a date', async () => {
+    const name = '$(reboot) it\'s "`x`"\u{202E}'
+    const deny = before('deny').replace(/"at":"[^"]*"/, '"at":"\\u001b[2J\\u009b\\u2028"')
+    writeFileSync(join(directory, `${encodeURIComponent(name)}@b.jsonl`), begin + deny)
+    const said = await run('ls')
+    assert.match(said, /since \\u001b\[2J\\u009b\\u2028; run: pegasus table:migrate-rollback -t /)
+    assert.doesNotMatch(said.slice(0, -1), /[\p{Cc}\p{Cf}\p{Zl}]/u)
+    const word = said.trim().split(' -t ')[1]!
+    const shell = spawnSync('sh', ['-c', `printf %s ${word}`], {encoding: 'utf8'})
+    assert.equal(shell.stdout, '$(reboot) it\'s "`x`"\\u202e')
   })
 
   it('takes under 5 ms with 50 journals of 100 KB', () => {

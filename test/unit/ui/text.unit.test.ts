@@ -1,7 +1,26 @@
 import assert from 'node:assert/strict'
 import {execFileSync} from 'node:child_process'
 import fc from 'fast-check'
-import {formatDuration, paragraph, printable, printableLines, shellQuote, wrap} from '../../../src/lib/ui/text.js'
+import {
+  formatDuration,
+  jsonText,
+  paragraph,
+  printable,
+  printableLines,
+  shellQuote,
+  wrap,
+} from '../../../src/lib/ui/text.js'
+
+describe('JSON for a terminal', () => {
+  it('is the same value, and steers nothing', () => {
+    const value = {'k\u{9B}': ['\u{1B}[2J', 'a\nb', '\u{202E}\u{2028}\u{FEFF}\u{E0041}é'], n: 1}
+    const text = jsonText(value)
+    assert.deepEqual(JSON.parse(text), value)
+    assert.doesNotMatch(text.replaceAll('\n', ''), /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u)
+    assert.match(text, /"\\u202e\\u2028\\ufeff\\udb40\\udc41é"/)
+    assert.equal(jsonText([]), '[]')
+  })
+})
 
 describe('text for people', () => {
   it('lets no control character, escape sequence or direction mark through', () => {
