@@ -7,6 +7,7 @@ import type {GuardEnd} from '../../src/lib/migration/guard/guard.js'
 import {startGuard} from '../../src/lib/migration/guard/handle.js'
 import {runGuard} from '../../src/lib/migration/guard/run.js'
 import type {Effects} from '../../src/lib/migration/effects.js'
+import type {OperatorHooks} from '../../src/lib/migration/operator-hooks/moments.js'
 import {
   defaultLimits,
   type DenyMode,
@@ -24,6 +25,7 @@ import {
   type RollbackResult,
 } from '../../src/lib/migration/rollback/index.js'
 import type {Transport} from '../../src/lib/rpc/transport.js'
+import {readStatus, type StatusQuery, type TableStatus} from '../../src/lib/migration/status/index.js'
 import {
   type ClusterOverrides,
   type Profile,
@@ -90,6 +92,8 @@ export interface DriveOptions {
   /** Default: the machine `here`. */
   machine?: Machine
   onEvent?(event: MigrationEvent | RollbackEvent, life: Life): void
+  /** Operators' executables; nothing of them runs outside of this process. */
+  operatorHooks?: OperatorHooks
   wrapEffects?(live: Effects, life: Life): Effects
 }
 
@@ -228,6 +232,17 @@ export class Simulation {
     )
   }
 
+  /** What `table:migrate-status` tells of the table. */
+  async status(query: Partial<StatusQuery> = {}, machine = this.here): Promise<TableStatus> {
+    const life = machine.begin()
+    const world = this.worldOf(life, undefined)
+    const {proxies, sourceMetas} = this.request
+    const given = {proxies, sourceMetas, table: TABLE, ...query}
+    const report = await readStatus(given, {...world, isAlive: (pid) => life.processes.lives(pid)})
+    life.kill()
+    return report.tables[0]!
+  }
+
   /** Waits until no guard is at work any more. */
   async guardsEnd(limitMs = 600_000): Promise<void> {
     await this.until(
@@ -322,7 +337,7 @@ export class Simulation {
   }
 
   private drive<R>(
-    {machine = this.here, onEvent, wrapEffects}: DriveOptions,
+    {machine = this.here, onEvent, operatorHooks, wrapEffects}: DriveOptions,
     run: (
       world: MigrationWorld,
       signal: AbortSignal,
@@ -338,7 +353,7 @@ export class Simulation {
       onEvent?.(event, life)
     }
 
-    const world = this.worldOf(life, wrapEffects)
+    const world = {...this.worldOf(life, wrapEffects), ...(operatorHooks ? {operatorHooks} : {})}
     const result = life.outside(run(world, signal.signal, emit))
     // The process ends with its command; a killed one never does.
     const end = () => life.kill()

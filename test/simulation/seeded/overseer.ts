@@ -95,6 +95,11 @@ export class Overseer {
     return this.meddledAtMs.size > 0
   }
 
+  /** Without a node nobody but the operator knows which side serves, once he has opened the source again by hand. */
+  get isUnknowable(): boolean {
+    return this.ruined !== undefined && !this.simulation.hasRoot
+  }
+
   /** The applications were moved by hand, on the tool's word. */
   moved(): void {
     if (this.serves === 'target') return

@@ -126,7 +126,7 @@ class Script {
       return
     }
 
-    if (overseer.hasMeddled('deny', 'target', 'drop')) return
+    if (overseer.isUnknowable || overseer.hasMeddled('deny', 'target', 'drop')) return
     const saysDenied = [...warnings, error?.message ?? '', next ?? ''].some((text) =>
       /write-denied|denie|refuse/.test(text),
     )
@@ -151,6 +151,7 @@ class Script {
   /** One command makes it good; where it says that it is not the one, the other does. */
   private async mend(): Promise<void> {
     const {overseer, plan} = this.stage
+    if (overseer.isUnknowable) return
     const order: Command[] = plan.mend === 'migrate' ? ['migrate', 'rollback'] : ['rollback', 'migrate']
     const answers: string[] = []
     for (const command of order) {
@@ -188,10 +189,21 @@ class Script {
       overseer.fail('I5', (error as Error).message)
     }
 
+    await this.judgeStatus(side)
     for (const {aborted, address} of [...simulation.source.servers, ...simulation.target.servers]) {
       if (aborted !== undefined && !overseer.hasMeddled('pause', 'remove', 'drop'))
         overseer.fail('crash', `${address} went down: ${aborted}`)
     }
+  }
+
+  /** It must be a state that needs nobody; a rollback keeps the copy unless it is told to drop it. */
+  private async judgeStatus(side: 'source' | 'target'): Promise<void> {
+    const {overseer, simulation, trace} = this.stage
+    const {because, state} = await simulation.status()
+    trace.add('status', `${state}: ${because}`)
+    const wanted = side === 'target' ? ['migrated', 'handed-over'] : ['idle', 'orphan-target']
+    if (!wanted.includes(state))
+      overseer.fail('status', `it is called ${state} (${because}), not ${wanted.join(' or ')}`)
   }
 
   /** The application's writes succeed on every partition. */

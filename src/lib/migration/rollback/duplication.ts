@@ -18,6 +18,8 @@ const QUIET_MS = 10_000
 const POLL_MS = 500
 /** After load the gap may stand still for up to 15 s before it moves (product.md, lesson 15). */
 const DRAIN_MS = 20_000
+/** On top of two group checks. */
+const EMPTY_WRITE_MARGIN_MS = 2000
 /** Readings in a row that must find nothing to ship. */
 const READINGS = 3
 
@@ -122,11 +124,11 @@ async function whyBusy(context: RollbackContext): Promise<string | undefined> {
   }
 }
 
-function readPipeline({rollback, signal, source, view}: RollbackContext, limit = signal) {
+function readPipeline({rollback, signal, source, view}: RollbackContext, limit = signal, decrees = false) {
   const {dupid} = view.entry!
   return readShipping({
     cluster: source,
-    decrees: false,
+    decrees,
     dupid,
     generation: view.generation,
     signal: limit,
@@ -192,23 +194,37 @@ async function proveDenied(context: RollbackContext, signal: AbortSignal): Promi
   })
 }
 
+/**
+ * Waits until nothing is under way. On 2.4/2.5 the last mutation of a partition goes only with the next empty write, one to two group
+ * checks after the last client's: a removal that met it on its way could take the server down. So what was accepted must be over
+ * there too; where group checks are too far apart for the bound, it is enough that nothing else is pending.
+ */
 async function waitUntilShipped(context: RollbackContext, signal: AbortSignal): Promise<void> {
   const {clock, report, rollback, view} = context
+  const {configSyncMs, groupCheckMs} = view.timers
+  const leftMs = rollback.maxWriteDenyMs - 2 * liftLimitMs(configSyncMs) - FORGET_MS
+  const enoughAtMs = clock.nowMs() + Math.min(2 * groupCheckMs + EMPTY_WRITE_MARGIN_MS, leftMs)
+  let fences: Map<number, number> | undefined
   let inARow = 0
   await waitUntil({
     clock,
     describe: (shipping) => `${pendingMutations(shipping, view.generation)} mutations left to ship`,
     done(shipping) {
+      const partitions = [...shipping.partitions.values()]
       // What it may have left out does not matter any more: only that nothing is under way.
-      const runs =
-        shipping.unreported.length === 0 && [...shipping.partitions.values()].every(({duplicating}) => duplicating)
+      const runs = shipping.unreported.length === 0 && partitions.every(({duplicating}) => duplicating)
+      if (runs) fences ??= new Map(partitions.map(({fenceDecree, partitionIndex}) => [partitionIndex, fenceDecree]))
+      const arrived = partitions.every(({partitionIndex, shippedDecree}) => {
+        const fence = fences?.get(partitionIndex)
+        return fence !== undefined && shippedDecree >= fence
+      })
       const rests = runs && pendingMutations(shipping, view.generation) === 0
-      inARow = rests ? inARow + 1 : 0
+      inARow = rests && (arrived || clock.nowMs() > enoughAtMs) ? inARow + 1 : 0
       return inARow >= READINGS
     },
     intervalMs: 1000,
     limitMs: rollback.maxWriteDenyMs,
-    observe: () => readPipeline(context, signal),
+    observe: () => readPipeline(context, signal, true),
     onProgress: (shipping) => report({text: `${pendingMutations(shipping, view.generation)} mutations left to ship`}),
     signal,
     stage: 'shipping what is left',
