@@ -1,5 +1,5 @@
 import {join} from 'node:path'
-import {systemClock} from '../../lib/clock.js'
+import {type Clock, systemClock} from '../../lib/clock.js'
 import {
   migrate,
   type Migrate as MigrateTable,
@@ -7,6 +7,7 @@ import {
   type MigrationWorld,
   startGuardProcess,
 } from '../../lib/migration/index.js'
+import {HookDirectory} from '../../lib/migration/operator-hooks/directory.js'
 import {tcpTransport} from '../../lib/rpc/transport.js'
 import {BaseCommand} from '../../lib/ui/base-command.js'
 import {
@@ -18,12 +19,13 @@ import {
   targetFlags,
   verifyFlags,
 } from '../../lib/ui/flags.js'
-import {holdFlags} from '../../lib/ui/hold-flags.js'
 import {namedClusterFlags} from '../../lib/ui/named-clusters.js'
+import {hookFlags} from '../../lib/ui/hook-flags.js'
+import {holdFlags} from '../../lib/ui/hold-flags.js'
 import {reportFlags} from '../../lib/ui/report/flags.js'
 import {toRequest} from '../../lib/ui/request.js'
 import {Session} from '../../lib/ui/session.js'
-import {shellQuote} from '../../lib/ui/text.js'
+import {printable, shellQuote} from '../../lib/ui/text.js'
 
 export default class Migrate extends BaseCommand {
   static override description = `Copies the table by Pegasus' own duplication, waits until the target has caught up, denies writes for some seconds,
@@ -64,6 +66,7 @@ A ZooKeeper login is read from the environment variable PEGASUS_ZK_AUTH=digest:u
     ...metaproxyFlags,
     ...cutoverFlags,
     ...holdFlags,
+    ...hookFlags,
     ...verifyFlags,
     ...runFlags,
     ...reportFlags,
@@ -77,6 +80,8 @@ A ZooKeeper login is read from the environment variable PEGASUS_ZK_AUTH=digest:u
   async run(): Promise<MigrationResult> {
     const flags = await this.withNamedClusters(await this.parse(Migrate))
     const commandLine = [this.config.bin, 'table:migrate', ...this.argv].map((word) => shellQuote(word)).join(' ')
+    const world = this.world()
+    const operatorHooks = await this.openHooks(flags['hook-dir'], world.clock)
     const session = new Session(this.migrate, {
       commandLine,
       dryRun: flags['dry-run'],
@@ -84,13 +89,26 @@ A ZooKeeper login is read from the environment variable PEGASUS_ZK_AUTH=digest:u
       quiet: flags.quiet,
       report: flags.report,
       request: toRequest(flags, process.env.PEGASUS_ZK_AUTH),
-      world: {...this.world(), command: commandLine, ...(flags.guard ? {startGuard: startGuardProcess} : {})},
+      world: {
+        ...world,
+        command: commandLine,
+        ...(flags.guard ? {startGuard: startGuardProcess} : {}),
+        ...(operatorHooks ? {operatorHooks} : {}),
+      },
       tool: {name: this.config.pjson.name, version: this.config.pjson.version},
       yes: flags.yes,
     })
     const {exitCode, result} = await session.run()
     process.exitCode = exitCode
     return result
+  }
+
+  private async openHooks(directory: string | undefined, clock: Clock): Promise<HookDirectory | undefined> {
+    if (directory === undefined) return undefined
+    const hooks = await HookDirectory.open(directory, clock)
+    for (const name of hooks.others)
+      this.warn(printable(`${name} in ${hooks.path} is never run: there is no moment of that name`))
+    return hooks
   }
 
   protected world(): MigrationWorld {

@@ -5,6 +5,7 @@ import {NodeWatch} from './node-watch.js'
 import type {MigrationContext} from './context.js'
 import type {GuardHandle} from './guard/handle.js'
 import type {MigrationWorld} from './index.js'
+import {tellHook} from './operator-hooks/calls.js'
 import type {PhaseTiming} from './result.js'
 import {cutoverPhases, phases, type RunOutcome, runPhases} from './runner.js'
 import {timersOf} from './timers.js'
@@ -66,6 +67,7 @@ export class Cutover {
       // Without shipping there is nothing to try again with.
       if (undone.state === 'denied' || undone.paused) return outcome
       await this.dismissGuard()
+      if (context.state.window.liftedAtMs !== undefined) await tellHook(context, 'rolled-back', {error: outcome.error})
       context.emit({
         code: 'cutover.again',
         message: `cutover ${attempt} of ${attempts} was taken back (${messageOf(outcome.error)}); writes are allowed, catching up again`,

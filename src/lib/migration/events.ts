@@ -1,4 +1,5 @@
 import type {Effect} from './effects.js'
+import type {HookMoment} from './operator-hooks/moments.js'
 import type {CheckResult} from './preflight/check.js'
 
 /** The phases in the order in which they run. Verify reads the live table, so it comes before the deny. */
@@ -42,6 +43,7 @@ export type MigrationEvent = {atMs: number} & (
   | {code: string; message: string; type: 'warning'}
   | {durationMs: number; phase: PhaseId; summary: string; type: 'phase-finished'}
   | {effect: Effect; sentence: string; state: 'begin' | 'done' | 'failed' | 'would'; type: 'effect'}
+  | {moment: HookMoment; state: 'done' | 'failed' | 'output' | 'started'; text: string; type: 'hook'}
   | {error: string; phase: PhaseId; type: 'phase-failed'}
   | {phase: PhaseId; progress: Progress; step: string; type: 'progress'}
   | {phase: PhaseId; reason: string; type: 'phase-skipped'}

@@ -9,6 +9,7 @@ import type {MigrationEvent, UnstampedEvent} from './events.js'
 import type {GuardHandle} from './guard/handle.js'
 import type {GuardPlan} from './guard/plan.js'
 import type {ReleaseKey} from './hold-desk.js'
+import type {OperatorHooks} from './operator-hooks/moments.js'
 import type {MetaproxyLocation, MigrationRequest} from './request.js'
 import type {MigrationResult} from './result.js'
 
@@ -34,6 +35,8 @@ export interface MigrationWorld {
   openLocks?(location: MetaproxyLocation, clock: Clock): SharedLocks
   /** Opens metaproxy's store; default: ZooKeeper itself. */
   openStore?(location: MetaproxyLocation, clock: Clock): MetaproxyStore
+  /** Operators' executables, run at certain moments (docs/hooks.md). */
+  operatorHooks?: OperatorHooks
   /** Default: the machine's own. */
   processes?: Processes
   random: () => number

@@ -10,6 +10,7 @@ import {restoreSyncInterval} from './fast-cutover.js'
 import type {PhaseId} from './events.js'
 import type {Migrate, MigrateHooks, MigrationWorld} from './index.js'
 import {type OpenRun, openRun} from './open-run.js'
+import {askHook, tellHook} from './operator-hooks/calls.js'
 import {perhapsOverwritten, wasDrainedBeforeSwitch} from './node-watch.js'
 import {findEntry} from './phases/duplicate.js'
 import {locate, type Position} from './position.js'
@@ -86,6 +87,7 @@ class Run {
       await context.holdDesk?.prepare()
       await this.writeBegin()
       position = await locate(context)
+      if (position === 'begin') await askHook(context, 'validated')
     } catch (error) {
       return this.refused(error)
     }
@@ -110,6 +112,7 @@ class Run {
       context.emit({code: 'deny.left', message, type: 'warning'})
     }
 
+    await tellHook(context, 'failed', {error, outcome: 'refused'})
     return builder.failed(error, 'refused', context)
   }
 
@@ -133,6 +136,7 @@ class Run {
       const undone = await undo(context, {reason, signal: context.forward})
       if (undone.state === 'denied') return this.end('write-denied', new MigratorError('undo.failed', undone.reason))
       if (undone.state === 'switched') return this.goOn('committed')
+      await tellHook(context, 'rolled-back')
     }
 
     if (position !== 'committed') {
@@ -142,6 +146,7 @@ class Run {
       if (prepared.error !== undefined) return this.stop(prepared.error)
       const stopped = await this.cutover.run()
       if (stopped) return stopped.switched ? this.goForward(stopped.error) : this.stop(stopped.error)
+      await tellHook(context, 'after-switch')
     }
 
     const failed = await this.runForward(position === 'committed' ? ['switch', 'finish'] : ['finish'])
@@ -170,7 +175,9 @@ class Run {
     if (overwritten) emit({code: overwritten.code, message: overwritten.message, type: 'warning'})
     // What was accepted must arrive all the same, and nothing may ship afterwards.
     const ids: PhaseId[] = state.switchSent || (await this.isPaused()) ? ['switch'] : ['drain', 'switch']
-    const failed = await this.runForward(overwritten ? ids : [...ids, 'finish'])
+    const switched = await this.runForward(ids)
+    if (!switched) await tellHook(context, 'after-switch')
+    const failed = switched ?? (overwritten ? undefined : await this.runForward(['finish']))
     if (failed) return this.end('switched-unfinished', overwritten ?? failed.error)
     return overwritten ? this.end('switched-unfinished', overwritten) : this.end('migrated')
   }
@@ -184,6 +191,7 @@ class Run {
   /** The way out of every failure: the deny is taken back and proved, or it is said why not. */
   private async stop(error: unknown): Promise<MigrationResult> {
     const {context, cutover} = this
+    const liftedBefore = context.state.window.liftedAtMs
     const wasCommitted = context.state.commit === 'done'
     const undone = await undo(context, {reason: messageOf(error), signal: context.forward})
     // While writes may be denied the guard stays: it goes on trying when this run has ended.
@@ -196,6 +204,7 @@ class Run {
       return this.end('write-denied', new MigratorError('undo.failed', undone.reason, {cause: error}))
     }
 
+    if (context.state.window.liftedAtMs !== liftedBefore) await tellHook(context, 'rolled-back', {error})
     await this.tidy(() => restoreSyncInterval(context, context.forward))
     if (isMigratorError(error, 'duplicate.primary_moved')) await this.tidy(() => this.dropTainted())
     return this.end('stopped', error)
@@ -228,6 +237,8 @@ class Run {
       context.emit({code: 'journal.write_failed', message: messageOf(error_), type: 'warning'})
     }
 
+    const isGood = outcome === 'handed-over' || outcome === 'migrated'
+    await tellHook(context, isGood ? 'finished' : 'failed', {error, outcome})
     builder.effects = context.effects instanceof JournaledEffects ? context.effects.done : []
     return error === undefined ? builder.finish(context, outcome) : builder.failed(error, outcome, context)
   }

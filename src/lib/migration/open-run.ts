@@ -89,6 +89,7 @@ export async function openRun(options: OpenRunOptions): Promise<OpenRun> {
       : {}),
     hints: hintsOf(past),
     journal,
+    ...(world.operatorHooks ? {operatorHooks: world.operatorHooks} : {}),
     random,
     request,
     signal,

@@ -59,6 +59,13 @@ export interface MigrationRequest {
   denyMode: DenyMode
   /** Whether the source servers' config sync is shortened for the cutover; default `auto`: where it can be had. */
   fastCutover?: 'auto' | 'off' | 'on'
+  /** How operators' executables are run. */
+  hooks?: {
+    /** Also within the write-deny window. */
+    inWindow: boolean
+    /** Longest time of one, ms. */
+    limitMs: number
+  }
   /** Stays caught up before the deny until a person lets it go on; `file`: or until that file is gone. */
   hold?: {file?: string}
   limits: PhaseLimits

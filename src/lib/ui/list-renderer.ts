@@ -50,6 +50,11 @@ export class ListRenderer extends LiveList<PhaseId | typeof UNDO> implements Ren
         break
       }
 
+      case 'hook': {
+        if (event.state === 'output' || event.state === 'failed') this.notice(`hook ${event.moment}: ${event.text}`)
+        break
+      }
+
       case 'phase-started': {
         this.beginPhase(event.phase)
         break

@@ -46,6 +46,10 @@ export class PlainRenderer extends PlainLines implements Renderer {
         return {event: 'effect', effect: event.effect.kind, state: event.state, text: event.sentence}
       }
 
+      case 'hook': {
+        return {event: 'hook', hook: event.moment, state: event.state, text: event.text}
+      }
+
       case 'phase-failed': {
         return {event: 'failed', error: event.error}
       }

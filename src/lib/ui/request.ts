@@ -1,5 +1,6 @@
 import type {MigrationRequest} from '../migration/request.js'
 import {type limitFlags, toLimits} from './flags.js'
+import {type HookFlags, toHooks} from './hook-flags.js'
 import {type HoldFlags, toHold} from './hold-flags.js'
 import {requireFlags, requireTogether, usage} from './named-clusters.js'
 import {checkZooKeeperAuth, parseAddresses, parseCheckIds, parseRoot} from './parse.js'
@@ -22,7 +23,8 @@ export type MigrateFlags = {
   threshold: number
   verify: MigrationRequest['verify']
   'verify-rows': number
-} & HoldFlags & {[K in keyof typeof limitFlags]?: number}
+} & HoldFlags &
+  HookFlags & {[K in keyof typeof limitFlags]?: number}
 
 /** A flag that may be given several times is one string when it comes from the environment. */
 const several = (value: string | string[] | undefined): string[] => [value ?? []].flat()
@@ -48,6 +50,7 @@ export function toRequest(given: MigrateFlags, zooKeeperAuth: string | undefined
     denyMode: flags['deny-mode'],
     fastCutover: fastCutoverOf(flags['fast-cutover']),
     ...toHold(flags),
+    ...toHooks(flags),
     limits: toLimits(flags),
     maxWriteDenyMs: flags['max-write-deny'],
     ...(flags.root === undefined ? {} : {metaproxy: {auth, hosts: flags.node ?? '', root: parseRoot(flags.root)}}),
