@@ -157,6 +157,8 @@ export interface JournalHints {
   dupid?: number
   /** The last migration that began here was finished, and not taken back since. */
   finished?: boolean
+  /** A return is under way: it denies writes on both sides for a while. */
+  returning?: boolean
   /** Settings that were changed and not put back: the first value seen before our changes. */
   settings: Effect[]
   /** Why rows may be out of order on the target since they were last compared: servers shipped them in batches. */
@@ -164,6 +166,8 @@ export interface JournalHints {
   /** Without a node: the operator's word was given that applications may be moved. */
   word?: boolean
 }
+
+const CLOSED = 'reconfig*all'
 
 /** Replays the journal. */
 export function hintsOf(records: readonly JournalRecord[]): JournalHints {
@@ -198,6 +202,7 @@ export function hintsOf(records: readonly JournalRecord[]): JournalHints {
       hints.word = undefined
       hints.dupid = undefined
       hints.deny = undefined
+      hints.returning = undefined
     }
 
     // An effect that was begun may have happened even when its end was never written.
@@ -217,9 +222,18 @@ function settingKey(effect: Effect): string | undefined {
 function applyIntent(record: {at: string; effect: Effect}, hints: JournalHints, settings: Map<string, Effect>): void {
   const {at, effect} = record
   if (effect.kind === 'close-source') hints.closed = true
-  if (effect.kind === 'deny') {
+  if (effect.kind === 'deny' || effect.kind === 'open-source-reads') {
     hints.deny = effect.value
     hints.denyAtMs = Date.parse(at)
+    hints.returning = effect.kind === 'open-source-reads' ? true : undefined
+  }
+
+  if (effect.kind === 'switch-node-back') {
+    // The source serves from here on, and refuses everyone until the deny is lifted. What it refuses with without a look at its rows:
+    hints.deny ??= CLOSED
+    hints.denyAtMs = Date.parse(at)
+    hints.closed = undefined
+    hints.returning = true
   }
 
   if (effect.kind === 'set-server-config' && effect.name === BATCH_BYTES && hints.dupid !== undefined) {
@@ -233,6 +247,10 @@ function applyIntent(record: {at: string; effect: Effect}, hints: JournalHints, 
 function applyDone(effect: Effect, hints: JournalHints, settings: Map<string, Effect>): void {
   if (effect.kind === 'lift-deny') hints.deny = undefined
   if (effect.kind === 'lift-deny') hints.closed = undefined
+  // A return that was given up: the source refuses everyone, as before it.
+  if (effect.kind === 'close-source' && hints.returning) hints.deny = undefined
+  if (effect.kind === 'close-source' || effect.kind === 'lift-deny') hints.returning = undefined
+  if (effect.kind === 'switch-node-back') hints.finished = undefined
   if (effect.kind === 'remove-duplication' && hints.dupid === effect.dupid) hints.dupid = undefined
   const key = settingKey(effect)
   if (key === undefined) return

@@ -152,11 +152,12 @@ export const closeTarget: RunStep = async (context) => {
 
 /** A return that ends before its commit point: the target serves again, the source refuses everyone again. */
 export async function takeReturnBack(context: RollbackContext): Promise<void> {
-  const {effects, rollback, source, state} = context
+  const {effects, rollback, source, state, view} = context
   if (state.returned) return
   const {signal} = new AbortController()
   const options = {limitMs: rollback.limitMs, signal}
-  if (state.targetDenied) {
+  // Left denied by an earlier return that was killed: it serves, and nobody else opens it.
+  if (state.targetDenied || view.target?.table?.deny === WRITES_DENIED) {
     const before = denyOfTarget(context)
     await insist(context, options, 'opening the target again', () =>
       effects.perform({before, kind: 'lift-target'}, signal),

@@ -40,7 +40,7 @@ const verbs: Partial<Record<StateId, {extra?: string[]; verb: Verb}>> = {
 
 /** @param sourceMetas as they were given */
 export function nextOf(id: StateId, facts: StatusFacts, view: StatusView, sourceMetas: string[]): NextStep {
-  const sentence = sentenceOf(id, facts)
+  const sentence = sentenceOf(id, facts, view)
   const chosen = choose(id, view)
   if (!chosen) return {sentence}
   const words = [BIN, `table:${chosen.verb}`, '-t', facts.table, '--source-meta', sourceMetas.join(',')]
@@ -54,6 +54,8 @@ export function nextOf(id: StateId, facts: StatusFacts, view: StatusView, source
 function choose(id: StateId, view: StatusView): {extra?: string[]; verb: Verb} | undefined {
   // After the switch there is only forward.
   if (view.committed && ['forgotten-duplication', 'leftover-settings'].includes(id)) return {verb: 'migrate'}
+  // Left so by a return that was killed: going on with it opens one side.
+  if (id === 'target-denied' && view.returning) return {verb: 'migrate-rollback'}
   // Without a node nothing but the journal tells a new run that it is after the switch, and the journal says finished.
   if (id === 'leftover-envs' && view.committed !== 'node') return undefined
   // While a run may be working, looking on is the next thing to do.
@@ -70,7 +72,7 @@ function whereWords({node, target}: StatusFacts): string[] {
   return words
 }
 
-function sentenceOf(id: StateId, {node, proxies, source, table, target}: StatusFacts): string {
+function sentenceOf(id: StateId, {node, proxies, source, table, target}: StatusFacts, view: StatusView): string {
   const inShell = (cluster: string, line: string) => `In the Pegasus shell on ${cluster}: ${line}`
   switch (id) {
     case 'leftover-envs': {
@@ -84,6 +86,8 @@ function sentenceOf(id: StateId, {node, proxies, source, table, target}: StatusF
     }
 
     case 'target-denied': {
+      if (view.returning)
+        return 'A return was broken off: table:migrate-rollback goes on with it, or opens the target again.'
       return inShell(target!.cluster, `use ${table}; del_app_envs ${DENY_ENV}`)
     }
 

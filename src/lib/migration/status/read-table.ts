@@ -156,7 +156,9 @@ class TableReading {
     const place = {
       clock: world.clock,
       directory: world.journalDirectory,
+      ...(world.files ? {files: world.files} : {}),
       ...(world.openLocks ? {openLocks: world.openLocks} : {}),
+      ...(world.processes ? {processes: world.processes} : {}),
       ...(metaproxy ? {metaproxy: {...metaproxy, auth: query.zooKeeperAuth}} : {}),
       sourceCluster: info.clusterName,
       table: name,

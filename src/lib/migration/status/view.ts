@@ -36,6 +36,8 @@ export interface StatusView {
   ours: boolean
   /** Of all primaries, without what rests per partition on 2.4/2.5; undefined when nobody told. */
   pendingMutations?: number
+  /** The journal says that a return was begun and not ended. */
+  returning: boolean
   /** What the primaries tell of `entry`. */
   shipping?: ShippingFacts
   thresholdMutations: number
@@ -75,6 +77,7 @@ export function viewOf(facts: StatusFacts): StatusView {
       (journal.hints.deny === deny || (closed && (journal.hints.closed === true || node?.side === 'source'))),
     ours,
     ...(shipping ? {pendingMutations: pendingOf(shipping.partitions, source!.isMaster), shipping} : {}),
+    returning: journal?.hints.returning === true && !isHeld(facts),
     thresholdMutations: journal?.thresholdMutations ?? DEFAULT_THRESHOLD,
     underWay: isUnderWay(facts),
     working: isWorking(facts),
