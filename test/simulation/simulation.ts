@@ -8,7 +8,6 @@ import {startGuard} from '../../src/lib/migration/guard/handle.js'
 import {runGuard} from '../../src/lib/migration/guard/run.js'
 import type {Effects} from '../../src/lib/migration/effects.js'
 import type {OperatorHooks} from '../../src/lib/migration/operator-hooks/moments.js'
-import type {OperatorHooks} from '../../src/lib/migration/operator-hooks/moments.js'
 import {
   defaultLimits,
   type DenyMode,
@@ -93,8 +92,6 @@ export interface DriveOptions {
   /** Default: the machine `here`. */
   machine?: Machine
   onEvent?(event: MigrationEvent | RollbackEvent, life: Life): void
-  /** Operators' executables; nothing of them runs outside of this process. */
-  operatorHooks?: OperatorHooks
   /** Operators' executables; nothing of them runs outside of this process. */
   operatorHooks?: OperatorHooks
   wrapEffects?(live: Effects, life: Life): Effects

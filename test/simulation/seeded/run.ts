@@ -170,8 +170,12 @@ class Script {
     }
 
     // A stuck pipeline cannot be removed without harm (docs/reliability.md): the source takes writes, and that is said.
-    if (overseer.hasMeddled('drop') && overseer.serves === 'source' && overseer.refusals('source').length === 0) return
-    overseer.fail('mend', `neither command makes it good: ${answers.join('; ')}`)
+    const mayStay = overseer.serves === 'target' || overseer.refusals('source').length === 0
+    if (overseer.hasMeddled('drop') && mayStay) return
+    // Nothing is left to do: there is nothing to go on with, and nothing to take back.
+    const {state} = await this.stage.simulation.status()
+    if (state === 'migrated' || state === 'handed-over') return this.judgeClean('target')
+    overseer.fail('mend', `neither command makes it good (it is called ${state}): ${answers.join('; ')}`)
   }
 
   private async judgeClean(side: 'source' | 'target'): Promise<void> {
