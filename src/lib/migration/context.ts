@@ -2,6 +2,7 @@ import type {Clock} from '../clock.js'
 import type {MetaproxyStore} from '../metaproxy/store.js'
 import type {PegasusClient} from '../pegasus/client.js'
 import type {Cluster} from '../pegasus/cluster.js'
+import type {EnvDifference} from './env-diff.js'
 import type {Effects} from './effects.js'
 import type {PhaseId, Progress, UnstampedEvent} from './events.js'
 import type {FastCutover} from './fast-cutover.js'
@@ -38,6 +39,8 @@ export interface MigrationState {
   adoptedForeign: boolean
   /** Why rows must be compared in full, whatever was asked for; undefined: they need not. */
   fullVerifyBecause?: string
+  /** Settings of the table that were not the same on both sides right before the deny. */
+  envDifferences?: EnvDifference[]
   /** Partitions whose rows must be compared in full before the next cutover: the last look could not explain their counts. */
   compareAgain?: number[]
   /** Partitions that were, for that reason. */

@@ -1,8 +1,11 @@
+import {type EnvDifference, envDifferences} from './env-diff.js'
 import type {Generation, PreflightFacts, ServerFacts} from './preflight/check.js'
 import {LOWERED_SYNC_MS, predictWindow, type WindowPrediction} from './preflight/prediction.js'
 
 /** What is moved and what it will cost, from the facts of Preflight; shown before anything is changed. */
 export interface MigrationPlan {
+  /** Settings of the table that are not the same on both sides; absent: the target has no such table yet, and gets the source's. */
+  envDifferences?: EnvDifference[]
   /** The same with the config sync shortened first; absent where that cannot be had. */
   fastWindow?: WindowPrediction
   partitionCount: number
@@ -26,6 +29,7 @@ export function planOf(facts: PreflightFacts): MigrationPlan | undefined {
   const tableMb = source.servers.reduce((sum, server) => sum + (server.tableMb ?? 0), 0) / replicaCount
   const canLower = source.generation === '2.5' && request.fastCutover !== 'off'
   return {
+    ...(target.table ? {envDifferences: envDifferences(source.table.envs, target.table.envs)} : {}),
     ...(canLower ? {fastWindow: predictWindow(facts, LOWERED_SYNC_MS)} : {}),
     partitionCount: source.configuration.partitionCount,
     replicaCount,

@@ -33,6 +33,7 @@ export class ResultBuilder {
       checks: [...this.checks],
       earlierWindows: context?.state.earlierWindows ?? [],
       effects: this.effects,
+      ...(context?.state.envDifferences ? {envDifferences: context.state.envDifferences} : {}),
       ...(context?.state.lastLook ? {lastLook: context.state.lastLook} : {}),
       ...(next === undefined ? {} : {next}),
       outcome,

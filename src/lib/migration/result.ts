@@ -1,3 +1,4 @@
+import type {EnvDifference} from './env-diff.js'
 import type {PhaseId} from './events.js'
 import type {MigrationPlan} from './plan.js'
 import type {CheckResult} from './preflight/check.js'
@@ -97,6 +98,8 @@ export interface MigrationResult {
   effects: string[]
   /** Write-deny windows of cutovers that were taken back, oldest first. */
   earlierWindows: WriteDenyWindow[]
+  /** Settings (envs) of the table that were not the same on both sides right before the deny; absent: it did not come to that. */
+  envDifferences?: EnvDifference[]
   /** What stopped the run. */
   error?: {code: string; facts: Record<string, boolean | number | string | undefined>; message: string}
   /** Absent: writes were never denied, or `--verify none`. */

@@ -1,6 +1,7 @@
 import {expectedWindow, type MigrationPlan} from '../migration/plan.js'
 import type {MigrationRequest} from '../migration/request.js'
 import type {MigrationResult} from '../migration/result.js'
+import {envSentences} from './env-diff.js'
 import {formatSeconds, paragraph, plural, printable, wrap} from './text.js'
 
 const LABEL_WIDTH = 8
@@ -70,7 +71,10 @@ export function planTalk(result: MigrationResult, request: MigrationRequest, wid
     ...block('Notice', noticeSentences(plan, request), width),
     ...block(
       'Keep',
-      ['The copy on the source stays, closed to clients. Every setting that is changed is put back.'],
+      [
+        'The copy on the source stays, closed to clients. Every setting that is changed is put back.',
+        ...envSentences(result),
+      ],
       width,
     ),
     ...block('Back', [backSentence(plan, request)], width),

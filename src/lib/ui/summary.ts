@@ -2,6 +2,7 @@ import {ux} from '@oclif/core'
 import {phaseTitles} from '../migration/events.js'
 import type {MigrationResult, Outcome, WindowPart, WriteDenyWindow} from '../migration/result.js'
 import {checkLines} from './checks.js'
+import {envLines} from './env-diff.js'
 import {lastLookLine} from './last-look.js'
 import {planLines} from './plan.js'
 import {formatCount, formatDuration, formatTimeOfDay, paragraph, plural, printable} from './text.js'
@@ -140,8 +141,9 @@ function remainderLines({source, table, target, writeDeny}: MigrationResult, wid
   ]
 }
 
-function errorLines({error}: MigrationResult, width: number): string[] {
-  if (!error) return []
+function errorLines({checks, error}: MigrationResult, width: number): string[] {
+  // What stopped it stands first among the checks.
+  if (!error || (error.code === 'preflight.refused' && checks.length > 0)) return []
   const lines = ['', ...paragraph(error.message, '  ', width, '')]
   const facts = Object.entries(error.facts).filter(([, value]) => value !== undefined)
   if (facts.length > 0)
@@ -182,7 +184,7 @@ export function summaryLines(
   ].filter((line) => line !== undefined)
   if (facts.length > 0) lines.push('', ...facts.flatMap((fact) => paragraph(fact, '  ', width, '')))
 
-  lines.push(...remainderLines(result, width))
+  lines.push(...envLines(result, width), ...remainderLines(result, width))
   if (result.warnings.length > 0) {
     lines.push('', ux.colorize('yellow', `${plural(result.warnings.length, 'warning')}:`))
     lines.push(...result.warnings.flatMap((warning) => paragraph(warning, '    ', width, '  - ')))

@@ -3,6 +3,7 @@ import {MigratorError} from '../../errors.js'
 import {queryProxy} from '../../metaproxy/proxy.js'
 import type {MigrationContext, Phase} from '../context.js'
 import {DENY_ENV} from '../effects-live.js'
+import {describeEnvDifference, envDifferences} from '../env-diff.js'
 import type {Progress} from '../events.js'
 import {waitForShortSync} from '../fast-cutover.js'
 import {refuseForeignWrites} from '../foreign-writes.js'
@@ -61,6 +62,7 @@ async function checkReadiness(context: MigrationContext): Promise<void> {
   await requireLog(context)
   await requireOrder(context)
   await requireFitTarget(context)
+  await compareEnvs(context)
   await refuseForeignWrites(context)
   await requireWritableTarget(context)
   await openProxies(context)
@@ -72,6 +74,18 @@ async function openProxies({client, request, signal}: MigrationContext): Promise
   const limits = {signal, timeoutMs: PROXY_TIMEOUT_MS}
   await Promise.allSettled(request.proxies.map((proxy) => queryProxy(client.pool, proxy, request.table, limits)))
   signal.throwIfAborted()
+}
+
+/** They drift after the target was made; told, because only a person knows which side is right. */
+async function compareEnvs(context: MigrationContext): Promise<void> {
+  const {request, signal, source, state, target} = context
+  const [here, there] = await Promise.all([source, target].map((side) => side.table(request.table, {signal})))
+  if (!here || !there) return
+  const before = JSON.stringify(state.envDifferences)
+  state.envDifferences = envDifferences(here.envs, there.envs)
+  if (state.envDifferences.length === 0 || JSON.stringify(state.envDifferences) === before) return
+  const message = `settings of ${request.table} are not the same on both sides: ${state.envDifferences.map((one) => describeEnvDifference(one)).join('; ')}`
+  context.emit({code: 'envs.differ', message, type: 'warning'})
 }
 
 /** Whatever was shipped in batches since the rows were compared may be out of order. */
