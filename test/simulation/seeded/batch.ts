@@ -50,7 +50,7 @@ export interface JobsOptions {
   env?: NodeJS.ProcessEnv
   execArgv?: string[]
   jobs: number
-  onProgress?(done: number): void
+  onProgress?(done: number, last: BatchReport): void
 }
 
 const CHILD = fileURLToPath(new URL('child.ts', import.meta.url))
@@ -82,7 +82,10 @@ export async function playInProcesses(from: number, count: number, options: Jobs
       child.on('message', (report: BatchReport) => {
         reports.push(report)
         failures += report.failures.length
-        onProgress?.(reports.reduce((sum, {count: done}) => sum + done, 0))
+        onProgress?.(
+          reports.reduce((sum, {count: done}) => sum + done, 0),
+          report,
+        )
         give()
       })
       child.once('error', reject)

@@ -1,3 +1,4 @@
+import {appendFile} from 'node:fs/promises'
 import {parseArgs} from 'node:util'
 
 import {type BatchReport, playInProcesses} from './batch.js'
@@ -23,22 +24,25 @@ async function many(from: number, count: number, jobs: number): Promise<number> 
   let told = 0
   const report = await playInProcesses(from, count, {
     jobs,
-    onProgress(done) {
+    onProgress(done, {failures}) {
+      for (const failure of failures) console.log(lineOf(failure))
       if (done - told < 1000) return
       told = done
-      console.error(`${done} of ${count}`)
+      console.log(`${done} of ${count}`)
     },
   })
   tell(report, from, (performance.now() - startMs) / 1000)
-  return report.failures.length === 0 ? 0 : 1
+  const {length: failed} = report.failures
+  // For the sum of `npm test`.
+  const counts = process.env.MOCHA_COUNTS_FILE
+  if (counts) await appendFile(counts, `${JSON.stringify({failed, passed: report.count - failed, skipped: 0})}\n`)
+  return failed === 0 ? 0 : 1
 }
 
-function tell({count, ends, failures, virtualMs}: BatchReport, from: number, seconds: number): void {
-  for (const {message, seed} of failures) {
-    console.log(`seed ${seed} failed: ${message}`)
-    console.log(`    npm run simulate -- --seed ${seed} --trace`)
-  }
+const lineOf = ({message, seed}: BatchReport['failures'][number]) =>
+  `seed ${seed} failed: ${message.split('\n')[0]}\n    npm run simulate -- --seed ${seed} --trace`
 
+function tell({count, ends, failures, virtualMs}: BatchReport, from: number, seconds: number): void {
   console.log(
     `commands ended: ${Object.entries(ends)
       .sort(([, a], [, b]) => b - a)

@@ -91,6 +91,11 @@ export class Overseer {
     return what.some((one) => this.meddledAtMs.has(one))
   }
 
+  /** Somebody is about to write the node past the tool: what is lost by that is his. */
+  switchedByHand(): void {
+    this.ruined ??= 'switched by hand'
+  }
+
   get hasAnybodyMeddled(): boolean {
     return this.meddledAtMs.size > 0
   }

@@ -1,5 +1,5 @@
 import type {Effects} from '../../../src/lib/migration/effects.js'
-import type {MigrationResult} from '../../../src/lib/migration/index.js'
+import type {MigrationRequest, MigrationResult} from '../../../src/lib/migration/index.js'
 import type {RollbackResult} from '../../../src/lib/migration/rollback/index.js'
 import {MetaFunctionLevel} from '../../../src/lib/rpc/structs/cluster.js'
 import type {ClusterOverrides} from '../../sandbox/index.js'
@@ -15,6 +15,15 @@ import {weatherNetwork} from './weather.js'
 
 export type Command = 'migrate' | 'rollback'
 export type Result = MigrationResult | RollbackResult
+
+export interface BeginOptions {
+  /** Of a rollback. */
+  adopt?: boolean
+  /** Of a rollback. */
+  dropTarget?: boolean
+  /** Of a migration. */
+  request?: Partial<MigrationRequest>
+}
 
 /** A command that was begun. */
 export interface Acting {
@@ -133,7 +142,7 @@ export class Stage {
     return machine
   }
 
-  begin(command: Command, where: string, more: {adopt?: boolean; dropTarget?: boolean} = {}): Acting {
+  begin(command: Command, where: string, more: BeginOptions = {}): Acting {
     const {plan, simulation, trace} = this
     const machine = this.machine(where)
     const name = `${command} ${machine.lives.length + 1}${where === 'here' ? '' : ` ${where}`}`
@@ -147,7 +156,12 @@ export class Stage {
     const known = where === 'here' ? {} : this.whereabouts()
     const driver: Driver<Result> =
       command === 'migrate'
-        ? simulation.migrate(options, {limits: LIMITS, verify: plan.world.verify, verifySampleRows: 10})
+        ? simulation.migrate(options, {
+            limits: LIMITS,
+            verify: plan.world.verify,
+            verifySampleRows: 10,
+            ...more.request,
+          })
         : simulation.rollback(options, {
             adopt: more.adopt ?? false,
             briefDeny: true,
@@ -184,6 +198,16 @@ export class Stage {
       targetMetas: target.metas,
       ...(hasRoot ? {zooKeeperHosts: 'zookeeper:2181', zooKeeperRoot: ROOT} : {}),
     }
+  }
+
+  /** One more fault, at the next such sign. */
+  expect(sign: string, fault: Omit<Fault, 'at'>): void {
+    this.waiting.push({...fault, at: {afterMs: 0, nth: (this.signs.get(sign) ?? 0) + 1, sign}})
+  }
+
+  /** What was expected and did not come, is not expected any more. */
+  expectNothing(): void {
+    this.waiting = []
   }
 
   /** All faults end; what another operator did stays. */
