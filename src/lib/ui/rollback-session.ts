@@ -15,6 +15,7 @@ import {chooseRenderer} from './renderer.js'
 import {RollbackLines, RollbackList, type RollbackRenderer, RollbackSilent} from './rollback-renderer.js'
 import {rollbackExitCode, rollbackPlanLines, rollbackSummaryLines} from './rollback-summary.js'
 import {SignalWatch} from './signals.js'
+import {widthOf} from './text.js'
 
 export interface RollbackSessionOptions {
   /** The command line that was given, quoted for a shell. */
@@ -135,6 +136,6 @@ export class RollbackSession {
   }
 
   private get width(): number {
-    return Math.max(40, Math.min(process.stdout.columns || 100, 100))
+    return widthOf(process.stdout)
   }
 }

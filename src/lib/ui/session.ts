@@ -21,7 +21,7 @@ import {ReportDesk} from './report/desk.js'
 import {chooseRenderer, type Renderer, type RendererKind, SilentRenderer} from './renderer.js'
 import {SignalWatch} from './signals.js'
 import {summaryLines} from './summary.js'
-import {formatTimeOfDay, paragraph, printable} from './text.js'
+import {formatTimeOfDay, paragraph, printable, widthOf} from './text.js'
 import {withZooKeeperHosts} from './zookeeper-hosts.js'
 
 export interface SessionOptions {
@@ -274,6 +274,6 @@ export class Session {
   }
 
   private get width(): number {
-    return Math.max(40, Math.min(process.stdout.columns || 100, 100))
+    return widthOf(process.stdout)
   }
 }

@@ -79,6 +79,11 @@ export function joinFitting(parts: readonly string[], width: number, separator =
   return line
 }
 
+/** How wide sentences may be, in columns; a terminal that does not say how wide it is has 80, a file takes 100. */
+export function widthOf({columns, isTTY}: {columns?: number; isTTY?: boolean}): number {
+  return Math.max(40, Math.min(columns || (isTTY ? 80 : 100), 100))
+}
+
 /** Breaks a line at spaces so that none is longer than `width`; words that are longer are cut. */
 export function wrap(text: string, width: number): string[] {
   const lines: string[] = []

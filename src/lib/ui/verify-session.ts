@@ -4,6 +4,7 @@ import {ExitCode} from '../exit-codes.js'
 import type {VerifyRequest, VerifyResult, VerifyTables, VerifyWorld} from '../migration/verify/run.js'
 import {outliveTerminal} from './lost-terminal.js'
 import {SignalWatch} from './signals.js'
+import {widthOf} from './text.js'
 import {newVerifyRenderer} from './verify-renderer.js'
 import {verifyExitCode, verifySummaryLines} from './verify-summary.js'
 
@@ -49,7 +50,7 @@ export async function verifySession(
 
   const exitCode = verifyExitCode(result, signals.first)
   if (!json) {
-    const width = Math.max(40, Math.min(process.stdout.columns || 100, 100))
+    const width = widthOf(process.stdout)
     const stream = exitCode === ExitCode.ok ? process.stdout : process.stderr
     const lines = verifySummaryLines(result, commandLine, width)
     stream.write(`${(quiet && exitCode === ExitCode.ok ? lines.slice(0, 1) : lines).join('\n')}\n`)

@@ -144,6 +144,31 @@ describe('the checks', () => {
   })
 })
 
+describe('checks that could not be made', () => {
+  it('are one finding when they have one reason', () => {
+    const reason = 'no meta leader within 5 s (a:1: connection refused)'
+    const unjudged = (id: string, what: string): CheckResult => ({
+      ...check(id, 'error'),
+      evidence: `not judged, because ${what} could not be read: ${reason}`,
+      remedy: 'repair it',
+    })
+    const lines = checkLines(
+      [unjudged('a', 'source.info'), check('b', 'error'), unjudged('c', 'source.table, source.nodes')],
+      80,
+    )
+    assert.equal(lines[0], 'Preflight: 3 checks, 0 ok, 3 that stop it.')
+    const said = lines.join('\n')
+    assert.match(said, /STOPS {4}2 checks could not be made: a, c\n {11}no meta leader within/)
+    assert.equal(said.match(/no meta leader/g)?.length, 1)
+    assert.match(said, /STOPS {4}b: title of b/)
+  })
+
+  it('are told one by one otherwise, and their titles keep to the width', () => {
+    const long = {...check('a', 'error'), title: 'a title that is so long that it does not fit into one line of forty'}
+    assert.ok(checkLines([long], 40).every((line) => line.length <= 40))
+  })
+})
+
 describe('the exit code', () => {
   const outcomes: [Outcome, number, number][] = [
     ['dry-run', ExitCode.ok, ExitCode.ok],

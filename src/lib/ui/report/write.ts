@@ -25,6 +25,13 @@ export function formatOf(path: string): (report: MigrationReport) => string {
 
 const besideOf = (path: string) => `${path}.${process.pid}.part`
 
+function reasonOf(error: unknown, directory: string): string {
+  const {code} = error as NodeJS.ErrnoException
+  if (code === 'ENOENT' || code === 'ENOTDIR') return `there is no directory ${directory}`
+  if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') return `${directory} may not be written to (${code})`
+  return messageOf(error)
+}
+
 /** @throws MigratorError `report.unwritable` when the report could not be written at the end: better now than after the run */
 export async function requireWritable(path: string): Promise<void> {
   const full = resolve(path)
@@ -37,11 +44,10 @@ export async function requireWritable(path: string): Promise<void> {
     await rm(besideOf(full))
   } catch (error) {
     if (error instanceof MigratorError) throw error
-    throw new MigratorError('report.unwritable', `the report cannot be written: ${messageOf(error)}`, {
+    throw new MigratorError('report.unwritable', `the report cannot be written: ${reasonOf(error, dirname(full))}`, {
       cause: error,
       exitCode: ExitCode.usage,
-      facts: {directory: dirname(full)},
-      next: 'Name a file in a directory that is there and may be written to; nothing was touched.',
+      next: 'Name a file that may be written; nothing was touched.',
     })
   }
 }
