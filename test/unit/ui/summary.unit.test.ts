@@ -135,7 +135,8 @@ describe('the checks', () => {
       check('e', 'skipped'),
     ]
     const lines = checkLines(checks, 80)
-    assert.equal(lines[0], 'Preflight: 5 checks, 1 ok, 1 that stops it, 1 to confirm, 1 warning, 1 not made.')
+    const counts = 'Preflight: 5 checks, 1 ok, 1 that stops it, 1 to confirm, 1 warning, 1 not\n  made.'
+    assert.equal(lines.slice(0, 2).join('\n'), counts)
     const order = lines
       .filter((line) => line.includes('title of'))
       .map((line) => line.trim().split(/\s+/).slice(0, 2).join(' '))

@@ -71,6 +71,11 @@ export class Recorder {
         break
       }
 
+      case 'hook': {
+        if (event.state === 'failed') this.remarks.push({atMs, kind: 'warning', text: `${event.moment}: ${event.text}`})
+        break
+      }
+
       case 'phase-failed': {
         this.end(event.phase, atMs, 'failed', event.error)
         break
