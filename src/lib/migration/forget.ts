@@ -27,13 +27,13 @@ export async function waitUntilForgotten(options: ForgetOptions): Promise<void> 
   const {clock, limitMs, report, signal} = options
   await waitUntil<string[]>({
     clock,
-    describe: (left) => `${shortList(left)} still know it`,
+    describe: (left) => `still known by ${shortList(left)}`,
     done: (left) => left.length === 0,
     intervalMs: POLL_MS,
     limitMs,
     observe: () => whoKnows(options),
     onProgress: (left) =>
-      report({text: left.length === 0 ? 'every server has forgotten it' : `${shortList(left)} still know it`}),
+      report({text: left.length === 0 ? 'every server has forgotten it' : `still known by ${shortList(left)}`}),
     signal,
     stage: `removal of duplication ${options.dupid}`,
   })

@@ -9,7 +9,6 @@ const SILENCE_MS = 10_000
 const EFFECT_SHOWN_MS = 5000
 const BAR_WIDTH = 20
 const SPARKLINE_WIDTH = 24
-const MOST_TEXT_LINES = 2
 
 /** How long something takes from its begin on, ms. */
 export interface Expectation {
@@ -77,17 +76,17 @@ export class LiveView {
     const silentMs = nowMs - (this.heardAtMs ?? nowMs)
     const above: Line[] = [
       denied ? deniedLine(denied, nowMs, room.columns) : '',
-      ...(progress ? textLines(progress.text, room) : []),
+      ...(progress ? twoLines(progress.text, room) : []),
       progress ? partitionsLine(progress, room.columns) : '',
       this.lagLine(room.columns),
       this.remaining(nowMs),
-      progress?.worst ? `worst: ${progress.worst}` : '',
+      ...(progress?.worst ? twoLines(`worst: ${progress.worst}`, room) : []),
       effect && nowMs < effect.untilMs ? effect.sentence : '',
       silentMs >= SILENCE_MS ? `nothing new for ${formatSeconds(silentMs)}` : '',
       ...notices.map((text): Line => ({color: 'yellow', text})),
     ]
-    const fitting = above.filter((line) => line !== '').slice(0, room.lines - 1)
-    return ctrlC === undefined ? fitting : [...fitting, {color: 'dim', text: ctrlC}]
+    const below = ctrlC === undefined ? [] : twoLines(ctrlC, room).map((text): Line => ({color: 'dim', text}))
+    return [...above.filter((line) => line !== '').slice(0, room.lines - below.length), ...below]
   }
 
   private lagLine(columns: number): string {
@@ -131,9 +130,10 @@ function secondsOf(durationMs: number): string {
   return durationMs < 999_500 ? `${Math.round(durationMs / 1000)} s` : formatSeconds(durationMs)
 }
 
-function textLines(text: string, {columns}: Room): string[] {
+/** What is longer is cut off there. */
+function twoLines(text: string, {columns}: Room): string[] {
   const lines = text.split('\n').flatMap((line) => wrap(line, columns))
-  if (lines.length <= MOST_TEXT_LINES) return lines
+  if (lines.length <= 2) return lines
   const [first, second] = lines as [string, string]
   return [first, `${second.slice(0, columns - 1)}…`]
 }

@@ -29,7 +29,7 @@ export const drain: Phase = {
   summarize({state}) {
     const {drainedAtMs, provedAtMs} = state.window
     const tookMs = drainedAtMs === undefined || provedAtMs === undefined ? 0 : drainedAtMs - provedAtMs
-    return `${state.drained.size} partitions are on the target up to their fence, ${(tookMs / 1000).toFixed(1)} s after the proof`
+    return `${state.drained.size} partitions drained ${(tookMs / 1000).toFixed(1)} s after the proof`
   },
 }
 

@@ -16,7 +16,7 @@ export const duplicate: Phase = {
     {act: prepareServers, title: 'make the source ship in order'},
     {act: addOrAdopt, title: 'create the duplication', wait: waitUntilShipping},
   ],
-  summarize: ({request, state}) => `duplication ${state.dupid} ships to ${request.targetCluster}`,
+  summarize: ({request, state}) => `ships to ${request.targetCluster}, duplication ${state.dupid}`,
 }
 
 async function observe(context: MigrationContext): Promise<Observation> {

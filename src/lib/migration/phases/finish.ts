@@ -15,9 +15,9 @@ export const finish: Phase = {
     {act: cleanTarget, title: "clean the target's envs"},
     {act: restore, title: 'put every setting back'},
   ],
-  summarize({request, state}) {
+  summarize({state}) {
     const back = state.settingsPutBack.length
-    return `duplication removed, ${back} settings put back; the source's copy of ${request.table} stays and refuses clients`
+    return `${back} settings put back, duplication removed`
   },
 }
 
