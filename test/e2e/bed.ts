@@ -47,12 +47,12 @@ export interface BedOptions {
   /** Replica servers per cluster; default 3. */
   servers?: number
   /** One that is shared and outlives the bed; default: one of its own. */
-  zookeeper?: ZooKeeper
+  zookeeper?: Pick<ZooKeeper, 'address'>
 }
 
 export type SandboxBed = Bed & {metaproxy: SimulatedMetaproxy; sandbox: Sandbox}
 
-/** Real clusters, when the environment names them (CONTRIBUTING.md). @throws Error when it names some of them only */
+/** Real clusters, when the environment names them (docs/real-clusters.md). @throws Error when it names some of them only */
 export function realBed(): Bed | undefined {
   const {
     PEGASUS_E2E_PROXY: proxy,
@@ -65,7 +65,7 @@ export function realBed(): Bed | undefined {
   if (!sourceMetas || !targetMetas || !targetCluster || !zookeeper || !proxy) {
     const given = Object.keys(process.env).filter((name) => name.startsWith('PEGASUS_E2E_') && process.env[name])
     if (given.length === 0) return undefined
-    throw new Error(`only ${given.join(', ')} of the variables in CONTRIBUTING.md, "Against real clusters"`)
+    throw new Error(`only ${given.join(', ')} of the variables in docs/real-clusters.md`)
   }
 
   const client = new PegasusClient({clock: systemClock, random: Math.random, transport: tcpTransport})
@@ -87,7 +87,8 @@ export async function sandboxBed(options: BedOptions = {}): Promise<SandboxBed> 
   const clock = scaledClock(options.scale ?? 10)
   const random = seededRandom(options.seed ?? 1)
   const root = options.root ?? '/pegasus-metaproxy'
-  const zookeeper = options.zookeeper ?? (await startZooKeeper())
+  const own = options.zookeeper ? undefined : await startZooKeeper()
+  const zookeeper = options.zookeeper ?? own!
   const sandbox = await startSandbox({
     clock,
     listen: 'tcp',
@@ -109,7 +110,7 @@ export async function sandboxBed(options: BedOptions = {}): Promise<SandboxBed> 
       await client.close()
       await proxy.stop()
       await sandbox.stop()
-      if (!options.zookeeper) await zookeeper.stop()
+      await own?.stop()
     },
     target: client.cluster(sandbox.target.metas),
     targetCluster: sandbox.target.name,
@@ -168,6 +169,8 @@ export interface MoveOptions {
   onEvent?(event: MigrationEvent): void
   request?: Partial<MigrationRequest>
   signal?: AbortSignal
+  /** Default: the bed's own. */
+  transport?: Transport
 }
 
 /** Runs a migration by the library, as the command does. */
@@ -194,7 +197,7 @@ export async function move(bed: Bed, table: string, options: MoveOptions = {}): 
         verifySampleRows: 500,
         ...options.request,
       },
-      {clock: bed.clock, journalDirectory, random: Math.random, transport: bed.transport},
+      {clock: bed.clock, journalDirectory, random: Math.random, transport: options.transport ?? bed.transport},
       {
         askMoved: async () => options.askMoved?.() ?? 'abort',
         confirm: async () => options.confirm ?? true,

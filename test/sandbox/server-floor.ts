@@ -2,7 +2,7 @@ import type {Clock} from '../../src/lib/clock.js'
 import type {Sandbox, SimulatedReplicaServer} from './index.js'
 import {EMPTY_WRITE, type Partition} from './replica/partition.js'
 
-const LOOK_MS = 10
+const LOOK_MS = 20
 
 /** When something came to be on a server; `Clock.nowMs`. */
 export interface ServerTick {
