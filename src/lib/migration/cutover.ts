@@ -3,7 +3,8 @@ import {machineProcesses} from '../processes.js'
 import {Bound} from './bound.js'
 import {NodeWatch} from './node-watch.js'
 import type {MigrationContext} from './context.js'
-import type {GuardHandle} from './guard/handle.js'
+import {GuardChannel} from './guard/channel.js'
+import {type GuardHandle, sendGuardAway} from './guard/handle.js'
 import type {MigrationWorld} from './index.js'
 import {tellHook} from './operator-hooks/calls.js'
 import type {PhaseTiming} from './result.js'
@@ -126,7 +127,13 @@ export class Cutover {
   private async startGuard(): Promise<GuardHandle | undefined> {
     const {journalDirectory, processes = machineProcesses, startGuard} = this.world
     const {emit, request, state} = this.context
-    if (!startGuard) return undefined
+    if (!startGuard) {
+      // One of an earlier run may linger, and would take this run's deny back.
+      const channel = new GuardChannel(journalDirectory, request.table, request.targetCluster, this.world.files)
+      await sendGuardAway(channel, this.context.clock, processes)
+      return undefined
+    }
+
     const lockToken = this.lockToken()
     const plan = {
       driver: await processes.own(),

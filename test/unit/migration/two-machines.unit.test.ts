@@ -82,7 +82,7 @@ describe('two machines that work on one table', function () {
     assert.ok(!guardStates().includes('acting'))
     assert.equal(envOf(simulation.source), 'reconfig*write')
     await simulation.guardsEnd()
-    assert.deepEqual([...new Set(guardStates())], ['watching', 'yielding', 'acting', 'lifted'])
+    assert.deepEqual([...new Set(guardStates())], ['watching', 'yielding', 'acting', 'lifted', 'gone'])
     await assertServes(simulation, 'source')
     rollback.life.resume()
     assert.equal((await simulation.run(rollback.result)).outcome, 'duplication-kept')
@@ -112,5 +112,89 @@ describe('two machines that work on one table', function () {
     await simulation.guardsEnd()
     assert.equal(envOf(simulation.source), undefined)
     await assertServes(simulation, 'source')
+  })
+})
+
+describe('the guard of an earlier run', function () {
+  this.timeout(60_000)
+  let simulation: Simulation
+
+  afterEach(() => simulation?.stop())
+
+  const filesOf = () => simulation.disk().paths.filter((path) => !path.endsWith('.jsonl'))
+
+  async function lingering(): Promise<void> {
+    simulation = await Simulation.open({})
+    const stopped = simulation.migrate({
+      onEvent(event, life) {
+        if (event.type === 'effect' && event.effect.kind === 'pause-duplication' && event.state === 'done') life.stop()
+      },
+    })
+    await simulation.until('a guard', () => simulation.guards.length > 0)
+    const [guard] = simulation.guards
+    await simulation.until('the lift', () => !stopped.life.isRunning && envOf(simulation.source) === undefined)
+    await simulation.pass(20_000)
+    assert.ok(guard!.life.isAlive)
+    // What was stopped is killed, so that the next run is not refused for its lock.
+    stopped.life.kill()
+  }
+
+  it('is sent away by the next one also with --no-guard', async () => {
+    simulation = await Simulation.open({})
+    const dead = simulation.migrate({
+      onEvent(event, life) {
+        if (event.type !== 'effect' || event.effect.kind !== 'deny' || event.state !== 'done') return
+        life.kill()
+        simulation.zookeeper.expireAll()
+      },
+    })
+    await simulation.until('the death', () => !dead.life.isAlive)
+    // The guard finds that the lock is another run's by now, and looks on.
+    simulation.options.guard = false
+    const result = await simulation.run(simulation.migrate().result)
+    assert.deepEqual([result.outcome, result.error], ['migrated', undefined])
+    assert.equal(simulation.guards[0]!.end, 'dismissed')
+  })
+
+  it('leaves no file beside the journal: dismissed, dead, or when it ends by itself', async () => {
+    await lingering()
+    await simulation.guardsEnd()
+    assert.deepEqual(filesOf(), ['/journals/users@onebox.lock'], 'its driver is dead')
+    const dead = simulation.migrate({
+      onEvent(event) {
+        if (event.type === 'phase-started' && event.phase === 'drain') simulation.guards.at(-1)!.life.kill()
+      },
+    })
+    assert.equal((await simulation.run(dead.result)).outcome, 'migrated')
+    assert.deepEqual(filesOf(), [])
+  })
+
+  it('leaves no file after a migration that went well', async () => {
+    simulation = await Simulation.open({})
+    assert.equal((await simulation.run(simulation.migrate().result)).outcome, 'migrated')
+    await simulation.guardsEnd()
+    assert.deepEqual(filesOf(), [])
+  })
+
+  it('leaves word for a driver that wakes up after it has ended', async () => {
+    simulation = await Simulation.open({root: false})
+    let slept = false
+    const stopped = simulation.migrate({
+      onEvent(event, life) {
+        if (slept || event.type !== 'phase-started' || event.phase !== 'switch') return
+        slept = true
+        life.stop()
+      },
+    })
+    await simulation.until('a guard', () => simulation.guards.length > 0)
+    await simulation.guardsEnd()
+    assert.equal(simulation.guards[0]!.end, 'lifted')
+    assert.deepEqual(filesOf().sort(), ['/journals/users@onebox.lock', '/journals/users@onebox2.claim'])
+    stopped.life.resume()
+    const result = await simulation.run(stopped.result)
+    assert.deepEqual([result.outcome, result.earlierWindows.length], ['migrated', 1])
+    await assertServes(simulation, 'target')
+    await simulation.guardsEnd()
+    assert.deepEqual(filesOf(), [])
   })
 })

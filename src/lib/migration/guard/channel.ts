@@ -68,6 +68,15 @@ export class GuardChannel {
     await Promise.all(paths.map((path) => this.files.remove(path)))
   }
 
+  /**
+   * Removes what a guard that ends leaves; its own file last, because a new one begins when that is gone.
+   * @param claimToo unless its driver may wake up: then it must still find that the guard has decided
+   */
+  async leave(claimToo: boolean): Promise<void> {
+    const names = ['beat', ...(claimToo ? ['claim'] : []), 'guard']
+    for (const name of names) await this.files.remove(`${this.base}.${name}`)
+  }
+
   /** @throws MigratorError `guard.channel` */
   async readBeat(): Promise<Beat | undefined> {
     return this.readJson('beat', isBeat)

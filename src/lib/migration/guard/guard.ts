@@ -51,20 +51,28 @@ export async function guardCutover(options: GuardOptions): Promise<GuardEnd> {
     signal.throwIfAborted()
     const sight = await watch.look()
     if (sight === 'dismissed') {
-      await watch.tell('gone', 'the driver said that it is no longer needed')
+      await watch.leave('the driver said that it is no longer needed', true)
       return 'dismissed'
     }
 
     if (sight === 'silent' && (acted === undefined || (await watch.denyIsBack()))) {
       const end = await watch.act()
-      if (end === 'switched') return end
+      if (end === 'switched') {
+        await watch.leave('there is only forward', true)
+        return end
+      }
+
       if (end !== undefined) {
         acted = end
         actedAtMs = clock.nowMs()
       }
     }
 
-    if (acted !== undefined && (await watch.lingeredLongEnough(clock.nowMs() - actedAtMs))) return acted
+    if (acted !== undefined && (await watch.lingeredLongEnough(clock.nowMs() - actedAtMs))) {
+      await watch.leave('nobody denied writes again', await options.isDriverDead())
+      return acted
+    }
+
     await sleep(clock, POLL_MS, signal)
   }
 }
@@ -117,6 +125,19 @@ class Watch {
       if (await this.yields()) return undefined
       await this.tell('alarmed', result.reason)
       await sleep(clock, POLL_MS * 4, signal)
+    }
+  }
+
+  /** The last thing it does: its files go, so that nobody takes it for alive. */
+  async leave(why: string, claimToo: boolean): Promise<void> {
+    const {channel, context} = this.options
+    const done = await Promise.allSettled([
+      context.journal?.write({kind: 'guard', state: 'gone', text: why}),
+      channel.leave(claimToo),
+    ])
+    for (const result of done) {
+      if (result.status === 'fulfilled') continue
+      context.emit({code: 'journal.write_failed', message: messageOf(result.reason), type: 'warning'})
     }
   }
 

@@ -49,7 +49,7 @@ export async function startGuard(
     await sleep(clock, READY_POLL_MS)
   }
 
-  return new DriverSide(channel, beater)
+  return new DriverSide(channel, beater, processes)
 }
 
 /**
@@ -65,7 +65,7 @@ export async function sendGuardAway(
   if (!earlier || finished.has(earlier.state) || !lives(earlier.pid)) return
   await channel.beat(Number.MAX_SAFE_INTEGER, 'dismissed')
   const startMs = clock.nowMs()
-  while ((await channel.readStatus())?.state !== 'gone' && lives(earlier.pid)) {
+  while (!isOver(await channel.readStatus()) && lives(earlier.pid)) {
     if (clock.nowMs() - startMs > READY_LIMIT_MS) {
       throw new MigratorError(
         'guard.busy',
@@ -81,6 +81,11 @@ export async function sendGuardAway(
 }
 
 const finished: ReadonlySet<GuardStatus['state']> = new Set(['gone', 'switched'])
+
+/** A guard that ends removes its file. */
+function isOver(status: GuardStatus | undefined): boolean {
+  return status === undefined || status.state === 'gone'
+}
 
 class Beater {
   private beating: Promise<void> = Promise.resolve()
@@ -128,6 +133,7 @@ class DriverSide implements GuardHandle {
   constructor(
     private readonly channel: GuardChannel,
     private readonly beater: Beater,
+    private readonly processes: Pick<Processes, 'lives'>,
   ) {}
 
   async assertMine(): Promise<void> {
@@ -138,8 +144,11 @@ class DriverSide implements GuardHandle {
     if (!(await this.channel.claim('word'))) throw acted()
   }
 
-  dismiss(): Promise<void> {
-    return this.beater.stop()
+  async dismiss(): Promise<void> {
+    await this.beater.stop()
+    const guard = await this.channel.readStatus().catch(() => undefined)
+    // One that lives clears up itself; after one that died nobody else does. What stays harms nobody: the next one clears it.
+    if (!guard || !this.processes.lives(guard.pid)) await this.channel.leave(true).catch(() => {})
   }
 
   leave(): void {

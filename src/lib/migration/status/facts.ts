@@ -97,6 +97,8 @@ export interface JournalFacts {
   dupids: number[]
   /** How the last run that began ended; absent: it did not end, it is running or was killed. */
   ended?: {atMs: number; outcome: string}
+  /** What the last run's guard did, once it has ended. */
+  guardDid?: {atMs: number; pid: number; state: 'lifted' | 'switched'; text: string}
   hints: JournalHints
   lastAtMs: number
   maxWriteDenyMs?: number

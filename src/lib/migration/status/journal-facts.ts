@@ -64,6 +64,7 @@ export function summarize(file: JournalFile, records: readonly JournalRecord[]):
   return {
     dupids: [...new Set(records.flatMap((record) => (record.kind === 'duplication' ? [record.dupid] : [])))],
     ...(end ? {ended: {atMs: Date.parse(end.at), outcome: end.outcome}} : {}),
+    ...guardDid(records.slice(records.indexOf(begin))),
     hints: hintsOf(records),
     lastAtMs: Date.parse(own.at(-1)!.at),
     ...(maxWriteDenyMs === undefined ? {} : {maxWriteDenyMs}),
@@ -80,6 +81,15 @@ export function summarize(file: JournalFile, records: readonly JournalRecord[]):
     ...(targetMetas === undefined ? {} : {targetMetas}),
     ...(thresholdMutations === undefined ? {} : {thresholdMutations}),
   }
+}
+
+/** A guard that has ended leaves no file, only its words here. */
+function guardDid(records: readonly JournalRecord[]): Pick<JournalFacts, 'guardDid'> {
+  const record = records.findLast(({kind}) => kind === 'guard')
+  const acted = records.findLast((other) => other.kind === 'guard' && ['lifted', 'switched'].includes(other.state))
+  if (record?.kind !== 'guard' || record.state !== 'gone' || acted?.kind !== 'guard') return {}
+  const pid = Number(acted.run.replace('guard-', ''))
+  return {guardDid: {atMs: Date.parse(acted.at), pid, state: acted.state as 'lifted' | 'switched', text: acted.text}}
 }
 
 /** Whether the last switch that was written down as done was not followed by a roll-back. */
