@@ -86,7 +86,7 @@ describe('table:migrate-rollback on real sockets', () => {
     const {code, stderr, stdout} = await run(['--adopt', '--yes'])
     assert.equal(code, 0, stderr)
     assert.match(stdout, /table=t event=steps steps=allow-writes/)
-    assert.match(stdout, /table=t step=allow-writes event=finished/)
+    assert.match(stdout, /step=allow-writes table=t event=finished/)
     assert.match(stdout, /The migration of t is taken back/)
     assert.equal(deny(), undefined)
   })
