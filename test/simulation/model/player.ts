@@ -4,7 +4,7 @@ import {formatNodeData} from '../../../src/lib/metaproxy/node-data.js'
 import {snapshot} from '../judge.js'
 import {NODE, TABLE} from '../simulation.js'
 import type {WorldPlan} from '../seeded/plan.js'
-import {type Acting, Stage} from '../seeded/stage.js'
+import {Stage} from '../seeded/stage.js'
 import {endings, moves, movesByHand, names, type State, stateOf} from './machine.js'
 
 /** What an operator, or somebody else, does next. */
@@ -211,5 +211,3 @@ export class Player {
     assert.equal(violation, undefined, violation?.message)
   }
 }
-
-export type {Acting}

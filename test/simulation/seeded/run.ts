@@ -57,6 +57,8 @@ function servesAfter(outcome: string | undefined): 'source' | 'target' | undefin
 }
 
 class Script {
+  private readonly judged = new Set<Acting>()
+
   constructor(private readonly stage: Stage) {}
 
   private get isOver(): boolean {
@@ -90,24 +92,23 @@ class Script {
   private async untilQuiet(): Promise<void> {
     const {overseer, simulation} = this.stage
     const untilMs = simulation.clock.nowMs() + COMMAND_LIMIT_MS
-    const judged = new Set<Acting>()
     while (!this.isOver && (this.stage.isAnybodyWorking || this.stage.guardsAreAtWork)) {
       await simulation.sleep(POLL_MS)
-      this.judgeEnds(judged)
+      this.judgeEnds()
       if (simulation.clock.nowMs() > untilMs) {
         const who = this.stage.workingDriver()?.name ?? 'a guard'
         overseer.fail('ends', `${who} does not end within an hour`)
       }
     }
 
-    this.judgeEnds(judged)
+    this.judgeEnds()
     for (const {error} of simulation.guards)
       if (error !== undefined) overseer.fail('guard', `a guard failed: ${String(error)}`)
   }
 
   /** I2 for commands that ended by themselves, where nobody else is at work on the table. */
-  private judgeEnds(judged: Set<Acting>): void {
-    const {stage} = this
+  private judgeEnds(): void {
+    const {judged, stage} = this
     for (const acting of stage.acts) {
       if (!acting.result || judged.has(acting)) continue
       judged.add(acting)
