@@ -22,8 +22,12 @@ const areas = [
   {
     files: [
       ...['phases', 'proof', 'guard'].flatMap((folder) => filesIn(`src/lib/migration/${folder}`)),
-      ...['position', 'undo', 'wait', 'journal', 'cutover'].map((name) => `src/lib/migration/${name}.ts`),
+      ...['cutover', 'journal', 'journal-record', 'position', 'undo', 'wait'].map(
+        (name) => `src/lib/migration/${name}.ts`,
+      ),
     ],
+    // Most of the others rehearse whole migrations.
+    isNarrow: true,
     tests: [...testsIn('test/unit/migration'), ...testsIn('test/unit/lock')],
   },
 ]
@@ -38,11 +42,14 @@ function testsIn(folder) {
   return names.filter((name) => name.endsWith('.test.ts')).map((name) => `${folder}/${name}`)
 }
 
+/** Unit tests that import the file; where none does, all of its area. */
 function testsOf(file) {
-  const area =
-    areas.find(({files}) => files.includes(file)) ??
-    areas.find(({files}) => files[0].split('/')[2] === file.split('/')[2])
-  return area?.tests ?? testsIn('test/unit')
+  const importing = testsIn('test/unit').filter((test) => {
+    const text = readFileSync(join(root, test), 'utf8')
+    return text.includes(`/${file.slice('src/'.length).replace(/ts$/, 'js')}'`)
+  })
+  const area = areas.find(({files}) => files.includes(file)) ?? {isNarrow: false, tests: testsIn('test/unit')}
+  return area.isNarrow && importing.length > 0 ? importing : area.tests
 }
 
 function configOf(file, report, scratch) {

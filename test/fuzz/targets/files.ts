@@ -90,7 +90,8 @@ export const guards: Target = {
   },
   seeds() {
     const request = {denyMode: 'reconfig', sourceMetas: ['a:1'], table: 't', targetCluster: 'c', targetMetas: ['b:1']}
-    const plan = {dupid: 1, journalDirectory: '/j', request, timers: {groupCheckMs: 1, syncMs: 1}}
+    const driver = {host: 'h', pid: 7, pidSpace: '', started: ''}
+    const plan = {driver, dupid: 1, journalDirectory: '/j', request, timers: {groupCheckMs: 1, syncMs: 1}}
     const status = {pid: 1, sinceMs: 1_767_225_600_000, state: 'watching', text: 'the driver beats'}
     const texts = [json({count: 1, stage: 'armed'}), json(status), Buffer.from('word'), json(plan)]
     return texts.map((text, index) => Buffer.concat([Buffer.from([index]), text]))
