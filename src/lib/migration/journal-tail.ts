@@ -4,6 +4,8 @@ import {closeSync, fstatSync, openSync, readdirSync, readFileSync, readSync} fro
 
 /** Enough for everything that a cutover writes after its deny. */
 const TAIL_BYTES = 32_768
+/** Enough for the record of a run's end: most journals need no further look. */
+const GLANCE_BYTES = 512
 const SUFFIX = '.jsonl'
 
 /** A table that may be write-denied, as a journal of this machine says. */
@@ -38,9 +40,17 @@ export function findPerhapsDenied(directory: string): PerhapsDenied[] {
     .flatMap((name) => {
       const table = tableOf(name)
       if (table === undefined || alive.has(table)) return []
-      const since = deniedSince(readTail(`${directory}/${name}`))
+      const path = `${directory}/${name}`
+      if (hasEndedWell(readTail(path, GLANCE_BYTES))) return []
+      const since = deniedSince(readTail(path, TAIL_BYTES))
       return since === undefined ? [] : [{since, table}]
     })
+}
+
+/** Whether the last line is the end of a run that left nothing denied; false also when that cannot be told. */
+function hasEndedWell(tail: string): boolean {
+  const record = parse(tail.slice(tail.lastIndexOf('\n', tail.length - 2) + 1))
+  return record?.kind === 'end' && record.outcome !== 'write-denied'
 }
 
 /** When the last deny was sent that the records do not tell the end of; undefined: there is none. */
@@ -75,12 +85,12 @@ function parse(line: string): Line | undefined {
   }
 }
 
-function readTail(path: string): string {
+function readTail(path: string, mostBytes: number): string {
   try {
     const file = openSync(path, 'r')
     try {
       const {size} = fstatSync(file)
-      const bytes = Buffer.alloc(Math.min(size, TAIL_BYTES))
+      const bytes = Buffer.alloc(Math.min(size, mostBytes))
       readSync(file, bytes, 0, bytes.length, size - bytes.length)
       return bytes.toString('utf8')
     } finally {
