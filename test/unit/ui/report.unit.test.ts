@@ -9,7 +9,7 @@ import {htmlPage} from '../../../src/lib/ui/report/html.js'
 import {markdownPage} from '../../../src/lib/ui/report/markdown.js'
 import {escape, formatClock, TimeAxis} from '../../../src/lib/ui/report/picture.js'
 import {type MigrationReport, Recorder} from '../../../src/lib/ui/report/record.js'
-import {windowParts, windowPicture} from '../../../src/lib/ui/report/window.js'
+import {shownParts, windowPicture} from '../../../src/lib/ui/report/window.js'
 import {requireWritable, writeReport} from '../../../src/lib/ui/report/write.js'
 import {rehearsedReport} from '../../support/report.js'
 
@@ -88,18 +88,23 @@ describe('the pictures', () => {
     assert.equal(windowPicture({}, 2000), '')
   })
 
-  it("have the window's parts beside what the servers' timers allow", async () => {
+  it("have the window's parts beside what the servers needed, and what their timers allow", async () => {
     const {result} = await rehearsedReport('succeeds')
-    const parts = windowParts(
-      {drainedAtMs: 9000, firstRefusedAtMs: 1000, lastRefusedAtMs: 2500, provedAtMs: 3000, setAtMs: 0},
+    const takenBack = shownParts(
+      {drainedAtMs: 9000, firstRefusedAtMs: 1000, lastRefusedAtMs: 2500, liftedAtMs: 12_000, setAtMs: 0},
       result!.plan,
     )
-    assert.deepEqual(parts, [
-      {name: 'set on the meta → first primary refuses', predicted: '', tookMs: 1000},
+    assert.deepEqual(takenBack, [
       {name: 'first → last primary refuses', predicted: 'up to 2.0 s', tookMs: 1500},
-      {name: 'last primary refuses → proved on all', predicted: '', tookMs: 500},
-      {name: 'proved → all drained, compared, shipping stopped', predicted: '10.0 s to 22.0 s', tookMs: 6000},
+      {
+        name: 'last refuses → everything accepted is on the target, proved',
+        predicted: '10.0 s to 22.0 s',
+        tookMs: 6500,
+      },
+      {name: 'refused → allowed again', predicted: '', tookMs: 11_000},
     ])
+    const [deny] = shownParts({parts: [{floorMs: 1200, name: 'deny', tookMs: 1500}], setAtMs: 0}, result!.plan)
+    assert.deepEqual(deny, {...takenBack[0], floorMs: 1200})
   })
 })
 
@@ -149,7 +154,10 @@ describe('the report', () => {
     assert.match(page, /^## What went wrong$/m)
     assert.doesNotMatch(page, /<script/)
     for (const block of page.split('\n\n').filter((text) => text.startsWith('|'))) {
-      const columns = block.trimEnd().split('\n').map((line) => line.replaceAll(String.raw`\|`, '').split('|').length)
+      const columns = block
+        .trimEnd()
+        .split('\n')
+        .map((line) => line.replaceAll(String.raw`\|`, '').split('|').length)
       assert.equal(new Set(columns).size, 1, block)
     }
   })

@@ -6,7 +6,7 @@ import {escape} from './picture.js'
 import type {MigrationReport, Remark} from './record.js'
 import {style} from './style.js'
 import {timelinePicture} from './timeline.js'
-import {windowParts, windowPicture} from './window.js'
+import {clientsSentence, shownParts, windowPicture} from './window.js'
 
 const order: Severity[] = ['error', 'confirm', 'warning', 'ok', 'skipped']
 
@@ -80,14 +80,26 @@ function windowSection({endedAtMs, result}: MigrationReport): string {
   const windows = [...result.earlierWindows, result.writeDeny].filter(({setAtMs}) => setAtMs !== undefined)
   const parts = windows.map((window, index) => {
     const name = windows.length > 1 ? `<h3>Cutover ${index + 1} of ${windows.length}</h3>` : ''
-    const rows = windowParts(window, result.plan).map(({name, predicted, tookMs}) => [
+    const rows = shownParts(window, result.plan).map(({floorMs, name, predicted, tookMs}) => [
       name,
       formatDuration(tookMs),
+      floorMs === undefined ? '' : formatDuration(floorMs),
       predicted,
     ])
-    return name + windowPicture(window, endedAtMs) + table(['part', '#took', "#by the servers' timers"], rows)
+    const columns = ['part', '#took', '#the servers needed', "#by the servers' timers"]
+    const seen = clientsSentence(window)
+    return name + windowPicture(window, endedAtMs) + (seen ? paragraph(seen) : '') + table(columns, rows)
   })
   return section('Writes denied, partition by partition', ...parts)
+}
+
+/** What the target got with the table, and what was set since on one side only. */
+function differencesSection({result}: MigrationReport): string {
+  const differences = result?.plan?.envDifferences ?? []
+  const rows = differences.map(({key, source, target}) => [key, source ?? '(not set)', target ?? '(not set)'])
+  return rows.length === 0
+    ? ''
+    : section('Settings of the table that are not the same on both sides', table(['setting', 'source', 'target'], rows))
 }
 
 function errorBlock({failure, result}: MigrationReport): string {
@@ -116,6 +128,7 @@ export function htmlPage(report: MigrationReport): string {
     section('Lag: mutations not yet acknowledged by the target', lagPicture(report)),
     section('Mutations confirmed by the target, from the first reading on', confirmedPicture(report)),
     result ? section('Verification', list(verificationSentences(result))) : '',
+    differencesSection(report),
     section('Warnings', list(warnings)),
     result && result.checks.length > 0 ? section('Checks before the begin', checksTable(result.checks)) : '',
     section('What was changed', remarks.length > 0 ? remarksTable(remarks) : paragraph('Nothing.')),

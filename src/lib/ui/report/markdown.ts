@@ -1,7 +1,7 @@
 import {formatDuration, formatTimeOfDay} from '../text.js'
 import {headlineOf, keyFigures, surroundings, verificationSentences} from './parts.js'
 import type {MigrationReport} from './record.js'
-import {windowParts} from './window.js'
+import {shownParts} from './window.js'
 
 /** Text that Markdown takes as it is: neither HTML nor a column of a table. */
 function plain(text: string): string {
@@ -30,7 +30,7 @@ export function markdownPage(report: MigrationReport): string {
   const error = failure ?? result?.error
   const next = result?.next ?? failure?.next
   const windows = result ? [...result.earlierWindows, result.writeDeny] : []
-  const parts = windows.flatMap((window) => windowParts(window, result?.plan))
+  const parts = windows.flatMap((window) => shownParts(window, result?.plan))
   const checks = (result?.checks ?? []).filter(({severity}) => severity !== 'ok')
   const sections: [string, string][] = [
     ['Figures', table(['', ''], keyFigures(report))],
@@ -52,8 +52,13 @@ export function markdownPage(report: MigrationReport): string {
       'Writes denied',
       parts.length > 0
         ? table(
-            ['part', 'took', "by the servers' timers"],
-            parts.map(({name, predicted, tookMs}) => [name, formatDuration(tookMs), predicted]),
+            ['part', 'took', 'the servers needed', "by the servers' timers"],
+            parts.map(({floorMs, name, predicted, tookMs}) => [
+              name,
+              formatDuration(tookMs),
+              floorMs === undefined ? '' : formatDuration(floorMs),
+              predicted,
+            ]),
           )
         : 'Never.',
     ],

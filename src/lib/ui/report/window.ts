@@ -1,5 +1,5 @@
 import {expectedWindow} from '../../migration/plan.js'
-import type {MigrationResult, WriteDenyWindow} from '../../migration/result.js'
+import type {MigrationResult, WindowPart, WriteDenyWindow} from '../../migration/result.js'
 import {formatDuration} from '../text.js'
 import {escape, round, svg, TimeAxis} from './picture.js'
 import {deniedSpan} from './timeline.js'
@@ -74,38 +74,59 @@ function milestoneLines(window: WriteDenyWindow, axis: TimeAxis, bottom: number)
     .join('')
 }
 
-/** One part of the window beside what the servers' timers allow. */
-export interface WindowPart {
+/** One part of the window beside what the servers themselves needed, and what their timers allow. */
+export interface ShownPart {
+  /** What the servers needed in this run, as seen from outside; undefined where nobody can tell. */
+  floorMs?: number
   name: string
   predicted: string
   tookMs: number
 }
 
+const partNames: Record<WindowPart['name'], string> = {
+  clients: 'switched → those whose writes hang are sent away',
+  deny: 'first → last primary refuses',
+  ship: 'last refuses → everything accepted is on the target, proved',
+  stop: 'proved → compared once more, nothing ships any more',
+  switch: 'nothing ships → every metaproxy names the target',
+}
+
 /** The parts that the window is made of, in their order. */
-export function windowParts(window: WriteDenyWindow, plan: MigrationResult['plan']): WindowPart[] {
-  const {confirmedAtMs, drainedAtMs, firstRefusedAtMs, lastRefusedAtMs, liftedAtMs, provedAtMs, shippedSeenAtMs} =
-    window
-  const {setAtMs, sourceClosedAtMs, switchedAtMs} = window
+export function shownParts(window: WriteDenyWindow, plan: MigrationResult['plan']): ShownPart[] {
   const predicted = plan && expectedWindow(plan)
   const upTo = (ms: number | undefined) => (ms === undefined ? '' : `up to ${formatDuration(ms)}`)
   const drain = predicted ? `${formatDuration(predicted.drainMs.min)} to ${formatDuration(predicted.drainMs.max)}` : ''
+  const byTimers: Partial<Record<WindowPart['name'], string>> = {
+    clients: upTo(predicted?.spreadMs),
+    deny: upTo(predicted?.spreadMs),
+    ship: drain,
+    switch: upTo(predicted?.switchMs),
+  }
+  if (window.parts)
+    return window.parts.map(({floorMs, name, tookMs}) => ({
+      floorMs,
+      name: partNames[name],
+      predicted: byTimers[name] ?? '',
+      tookMs,
+    }))
+
+  // A cutover that was taken back has what it came to.
+  const {drainedAtMs, firstRefusedAtMs, lastRefusedAtMs, liftedAtMs, provedAtMs, setAtMs} = window
+  const startMs = firstRefusedAtMs ?? setAtMs
   const parts: [string, number | undefined, number | undefined, string][] = [
-    ['set on the meta → first primary refuses', setAtMs, firstRefusedAtMs, ''],
-    ['first → last primary refuses', firstRefusedAtMs, lastRefusedAtMs ?? provedAtMs, upTo(predicted?.spreadMs)],
-    ['last primary refuses → proved on all', lastRefusedAtMs, provedAtMs, ''],
-    ['proved → last write seen on the target', provedAtMs, shippedSeenAtMs, drain],
-    [
-      `${shippedSeenAtMs === undefined ? 'proved' : 'seen'} → all drained, compared, shipping stopped`,
-      shippedSeenAtMs ?? provedAtMs,
-      drainedAtMs,
-      shippedSeenAtMs === undefined ? drain : '',
-    ],
-    ['drained → node switched', drainedAtMs, switchedAtMs, upTo(predicted?.switchMs)],
-    ['switched → confirmed by every metaproxy', switchedAtMs, confirmedAtMs, ''],
-    ['switched → source refuses everyone', switchedAtMs, sourceClosedAtMs, upTo(predicted?.spreadMs)],
-    ['refused → allowed again', firstRefusedAtMs ?? setAtMs, liftedAtMs, ''],
+    [partNames.deny, firstRefusedAtMs, lastRefusedAtMs ?? provedAtMs, upTo(predicted?.spreadMs)],
+    [partNames.ship, lastRefusedAtMs ?? provedAtMs, drainedAtMs, drain],
+    ['refused → allowed again', startMs, liftedAtMs, ''],
   ]
   return parts.flatMap(([name, from, to, text]) =>
     from === undefined || to === undefined ? [] : [{name, predicted: text, tookMs: Math.max(0, to - from)}],
+  )
+}
+
+/** As clients see it, where that can be told. */
+export function clientsSentence({clients}: WriteDenyWindow): string | undefined {
+  return (
+    clients &&
+    `Clients saw failing writes for ${formatDuration(clients.minMs)} to ${formatDuration(clients.maxMs)}, their own time-out not counted.`
   )
 }
