@@ -55,6 +55,7 @@ function isInstalled() {
 async function runAll() {
   if (!isInstalled() && !(await step(['install dependencies', 'npm', 'ci', '--no-audit', '--no-fund']))) return
   await step(['ZooKeeper for the tests', process.execPath, 'scripts/setup-zookeeper.mjs'])
+  await step(['Chromium for the tests', process.execPath, 'scripts/setup-chromium.mjs'])
   await together(npm('lint', 'lint'), npm('type check', 'typecheck'))
   const built = await step(npm('build', 'build'))
   if (built)
