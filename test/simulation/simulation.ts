@@ -154,6 +154,11 @@ export class Simulation {
     return machine
   }
 
+  /** Of the application and the metaproxy. */
+  private get othersTransport(): Transport {
+    return this.network.transportOf?.('others') ?? this.network.transport
+  }
+
   disk(machine = this.here): MemoryDisk {
     return this.disks.get(machine)!
   }
@@ -287,7 +292,7 @@ export class Simulation {
     this.proxy = await this.run(
       SimulatedMetaproxy.start({
         clock: this.clock,
-        network: this.network,
+        network: {listen: (accept) => this.network.listen(accept), transport: this.othersTransport},
         random: this.random,
         root: ROOT,
         zookeeper: () => this.zookeeper.watched(),
@@ -301,7 +306,7 @@ export class Simulation {
       env: {
         clock: this.clock,
         random: seededRandom((this.options.seed ?? 1) + 1000),
-        transport: this.network.transport,
+        transport: this.othersTransport,
       },
       keys: 40,
       table: TABLE,

@@ -145,6 +145,8 @@ class Script {
     const {acts, overseer} = this.stage
     if (overseer.hasAnybodyMeddled) return undefined
     // Those who found the table locked did nothing.
+    // What could not be put back is told, and is the next command's.
+    if (acts.some(({result}) => result?.warnings.some((text) => text.includes('could not be ')))) return undefined
     const outcomes = acts.map(({result}) => result?.outcome).filter((outcome) => outcome !== 'refused')
     return outcomes.length === 1 ? servesAfter(outcomes[0]) : undefined
   }
