@@ -33,7 +33,12 @@ class Driver {
   static async start(): Promise<Driver> {
     const directory = await mkdtemp(join(tmpdir(), 'table-migrator-signals-'))
     const playground = await startPlayground({
-      ...{clock: systemClock, partitions: 2, profile: '2.5', rows: 50, servers: FAST_SERVERS, table: 'users'},
+      clock: systemClock,
+      partitions: 2,
+      profile: '2.5',
+      rows: 50,
+      servers: FAST_SERVERS,
+      table: 'users',
       writesPerSecond: 10,
     })
     const args = ['bin/run.js', 'table:migrate', ...migrateFlags(playground), '--deny-mode', 'reconfig', '--yes']
@@ -74,16 +79,23 @@ class Driver {
   async files(): Promise<{mode: number; path: string; text: string}[]> {
     const names = await readdir(this.directory, {recursive: true, withFileTypes: true})
     const paths = names.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name))
-    return Promise.all(
-      paths.map(async (path) => ({mode: (await stat(path)).mode & 0o777, path, text: await readFile(path, 'utf8')})),
+    const files = await Promise.all(
+      paths.map(async (path) => {
+        try {
+          return {mode: (await stat(path)).mode & 0o777, path, text: await readFile(path, 'utf8')}
+        } catch {
+          return undefined // replaced or removed meanwhile
+        }
+      }),
     )
+    return files.filter((file) => file !== undefined)
   }
 
   /** The guard has said that writes are accepted again; they are, and nothing that was acknowledged is lost. */
   async assertTakenBack(): Promise<void> {
     await this.until('the guard has lifted the deny', async () => {
-      const status = (await this.files()).find(({path}) => path.endsWith('.guard'))
-      return status !== undefined && /"state":"(?:lifted|gone)"/.test(status.text)
+      const journal = (await this.files()).find(({path}) => path.endsWith('.jsonl'))
+      return journal !== undefined && /"kind":"guard","state":"lifted"/.test(journal.text)
     })
     assert.equal(this.deny, undefined)
     assert.equal(await this.clusterInNode(), this.playground.sandbox.source.name)
@@ -141,7 +153,7 @@ describe('the program and real signals, while writes are denied', function () {
   }
 
   const stories: Record<string, (driver: Driver) => Promise<void>> = {
-    'SIGKILL: the guard takes the deny back; no file is readable by others or holds the password': async (driver) => {
+    async 'SIGKILL: the guard takes the deny back; no file is readable by others or holds the password'(driver) {
       await driver.untilDenied()
       const inArgv = await argumentsOfGuards(driver)
       driver.child.kill('SIGKILL')
@@ -151,9 +163,7 @@ describe('the program and real signals, while writes are denied', function () {
       assert.equal(inArgv.length, 1)
       assert.doesNotMatch(inArgv[0]!, /a-secret|onebox2,|--/)
     },
-    'SIGSTOP and SIGCONT: the guard takes the deny back, and the driver that wakes up does not commit': async (
-      driver,
-    ) => {
+    async 'SIGSTOP and SIGCONT: the guard takes the deny back, and the driver that wakes up does not commit'(driver) {
       await driver.untilDenied()
       driver.child.kill('SIGSTOP')
       await driver.assertTakenBack()

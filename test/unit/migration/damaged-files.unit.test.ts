@@ -64,8 +64,13 @@ describe('records of a journal', () => {
 
   it('may leave out of a begin what not every run has, and then it is what it should be', () => {
     const optional = {
-      ...{maxWriteDenyMs: 1, metaproxyHosts: 'zk:1', proxies: ['p:1'], root: '/a', sourceCluster: 's'},
-      ...{targetMetas: ['m:1'], thresholdMutations: 1},
+      maxWriteDenyMs: 1,
+      metaproxyHosts: 'zk:1',
+      proxies: ['p:1'],
+      root: '/a',
+      sourceCluster: 's',
+      targetMetas: ['m:1'],
+      thresholdMutations: 1,
     }
     assert.equal(isRecord({...stamp, ...begin, ...optional}), true)
     for (const key of Object.keys(optional))
@@ -154,6 +159,8 @@ describe('files of a guard', () => {
     assert.deepEqual(parsePlan(JSON.stringify(plan)), plan)
     const texts = [...Object.keys(plan).map((key) => JSON.stringify(without(plan, key))), 'null', '1', '[]']
     for (const key of Object.keys(request)) texts.push(JSON.stringify({...plan, request: without(request, key)}))
+    texts.push(JSON.stringify({...plan, request: null}), JSON.stringify({...plan, timers: null}))
+    for (const part of ['request', 'timers']) texts.push(JSON.stringify({...plan, [part]: 'x'}))
     texts.push(
       JSON.stringify({...plan, request: {...request, sourceMetas: [1]}}),
       JSON.stringify({...plan, request: null, timers: null}),
@@ -183,7 +190,14 @@ describe('files of a guard', () => {
       assert.equal((await stat(path)).mode & 0o777, 0o600)
       assert.deepEqual(await takePlan(path), plan)
       assert.deepEqual(await readdir(directory), [])
-      await assert.rejects(takePlan(path), {code: 'guard.bad_plan'})
+      await assert.rejects(takePlan(path), (error) => {
+        assert.ok(isMigratorError(error, 'guard.bad_plan'))
+        assert.match(error.message, /^the guard's plan cannot be used: ENOENT/)
+        assert.ok(error.cause instanceof Error)
+        return true
+      })
+      await writePlan(path, {...plan, request: {...request, denyMode: 'timeout'}} as never)
+      assert.equal((await takePlan(path)).request.denyMode, 'timeout')
     } finally {
       await rm(directory, {recursive: true})
     }
