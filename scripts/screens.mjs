@@ -1,7 +1,7 @@
 // `npm run screens`: real migrations between two simulated clusters with fast timers, in real terminals (tmux), looked
 // at in the moments that matter. Writes docs/screens/: text as it stood on the screen, the index, and a recording.
 // `npm run screens -- 80x24 recording`: only these. Needs tmux, util-linux and what the sandbox needs; some ten minutes.
-import {execFileSync, spawn} from 'node:child_process'
+import {execFileSync, spawn, spawnSync} from 'node:child_process'
 import {mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs'
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
@@ -62,7 +62,8 @@ class Pane {
       value === undefined ? `-u ${key}` : `${key}=${quote(value)}`,
     )
     const command = typeof args === 'string' ? args : `node bin/run.js ${args.map((word) => quote(word)).join(' ')}`
-    const line = `cd ${quote(root)}; env -u CI -u NO_COLOR ${set.join(' ')} sh -c ${quote(command)}; echo "[exit code $?]"; sleep 3600`
+    // Ctrl-C is the command's affair: this shell must outlive it, to say how it ended.
+    const line = `trap : INT; cd ${quote(root)}; env -u CI -u NO_COLOR ${set.join(' ')} sh -c ${quote(command)}; echo "[exit code $?]"; sleep 3600`
     tmux('new-session', '-d', '-s', name, '-x', String(columns), '-y', String(rows), line)
     tmux('set-option', '-t', name, 'status', 'off')
   }
@@ -106,8 +107,9 @@ class Pane {
     throw new Error(`${this.name}: ${pattern} never came:\n${this.look()}`)
   }
 
+  /** Does nothing when it has ended by itself. */
   close() {
-    tmux('kill-session', '-t', this.name)
+    spawnSync('tmux', ['-L', SOCKET, 'kill-session', '-t', this.name])
   }
 }
 
@@ -305,11 +307,8 @@ try {
 
   writeIndex()
 } finally {
-  try {
-    tmux('kill-server')
-  } catch {
-    // No scene has needed it, or it has ended with its last session.
-  }
+  // No scene may have needed it, and it ends with its last session.
+  spawnSync('tmux', ['-L', SOCKET, 'kill-server'])
 
   rmSync(scratch, {force: true, recursive: true})
 }
