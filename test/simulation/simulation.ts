@@ -217,7 +217,11 @@ export class Simulation {
     )
   }
 
-  rollback(options: DriveOptions = {}, request: Partial<RollbackRequest> = {}): Driver<RollbackResult> {
+  rollback(
+    options: DriveOptions = {},
+    request: Partial<RollbackRequest> = {},
+    dryRun = false,
+  ): Driver<RollbackResult> {
     return this.drive(options, (world, signal, emit) =>
       rollback(
         {
@@ -232,7 +236,7 @@ export class Simulation {
         },
         world,
         {confirm: async () => true, emit},
-        {dryRun: false, signal},
+        {dryRun, signal},
       ),
     )
   }

@@ -76,6 +76,8 @@ export interface MigrationState {
   denySpreadMs?: number
   /** Without a node: the operator was told to move the applications and has not said that they are moved. */
   handedOver?: boolean
+  /** What last kept the undo from its end, in the words of its alarm. */
+  mendingTrouble?: string
   nodeBytes?: Buffer
   /** Our compare-and-set of the node was sent. */
   switchSent?: boolean
@@ -95,6 +97,8 @@ export interface MigrationState {
   fast?: FastCutover
   /** Set by Preflight; the guard is told them. */
   timers?: ServerTimers
+  /** That this machine or process stood still during the cutover. */
+  standstill?: string
   targetAppId?: number
   unconfirmedProxies?: string[]
   verification?: {partitions: number; rowsCompared: number; rowsCountedSource: number; rowsCountedTarget: number}

@@ -1,6 +1,6 @@
 import {isMigratorError, messageOf} from '../errors.js'
 import {machineProcesses} from '../processes.js'
-import {Bound} from './bound.js'
+import {Bound, tellExceeded} from './bound.js'
 import {NodeWatch} from './node-watch.js'
 import type {MigrationContext} from './context.js'
 import {GuardChannel} from './guard/channel.js'
@@ -58,6 +58,7 @@ export class Cutover {
       const outcome = await this.attempt()
       this.addTimings(outcome.timings)
       if (outcome.error === undefined) {
+        tellExceeded(context)
         await this.dismissGuard()
         return undefined
       }

@@ -128,13 +128,29 @@ export async function putSettingsBack(
       left.push(effect)
       context.emit({
         code: 'setting.left',
-        message: `${describeBack(effect)} could not be done: ${messageOf(error)}. Run the same command again, or set it by hand.`,
+        message: `${describeBack(effect)} could not be done: ${messageOf(error)}. ${await whatIsLeft(context, effect, signal)}`,
         type: 'warning',
       })
     }
   }
 
   context.hints.settings.splice(0, context.hints.settings.length, ...left)
+}
+
+/** What was set at run time is lost with the server: one that is down comes back as its configuration file has it. */
+async function whatIsLeft(context: SettingsContext, effect: Effect, signal: AbortSignal): Promise<string> {
+  const again = 'Run the same command again, or set it by hand.'
+  if (effect.kind !== 'set-server-config') return again
+  try {
+    const nodes = await clusterOf(context, effect.side).nodes({signal})
+    if (nodes.find(({address}) => address === effect.server)?.alive !== false) return again
+  } catch (error) {
+    signal.throwIfAborted()
+    if (!mayPass(error)) throw error
+    return again
+  }
+
+  return `The meta says that ${effect.server} is down: when it is started again it has what its configuration file says, and nothing is left to do. Only if it was cut off and comes back without a restart, run the same command again.`
 }
 
 /** A run that ends well cannot be run again for what it left: so passing trouble is waited out for a while. */

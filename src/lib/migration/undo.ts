@@ -1,6 +1,7 @@
 import {deadline, sleep} from '../clock.js'
 import {isMigratorError, messageOf, MigratorError} from '../errors.js'
 import type {MigrationContext} from './context.js'
+import {tellExceeded} from './bound.js'
 import {DENY_ENV} from './effects-live.js'
 import {
   insist,
@@ -77,6 +78,17 @@ export async function undo(context: MigrationContext, options: UndoOptions): Pro
   }
 }
 
+/** What kept writes denied beyond the bound is told afterwards. */
+function rememberTrouble(context: MigrationContext): MigrationContext {
+  return {
+    ...context,
+    emit(event) {
+      if (event.type === 'warning' && event.code === 'undo.trouble') context.state.mendingTrouble = event.message
+      context.emit(event)
+    },
+  }
+}
+
 /** Nothing was denied: without a duplication the settings are of no use either. */
 async function undoBeforeDeny(context: MigrationContext, signal: AbortSignal): Promise<void> {
   const {dryRun, state} = context
@@ -93,8 +105,9 @@ async function undoBeforeDeny(context: MigrationContext, signal: AbortSignal): P
 async function liftDeny(context: MigrationContext, options: UndoOptions): Promise<void> {
   const {clock, state} = context
   const lift = async () => {
-    await liftAndProve(context, {...options, configSyncMs: timersOf(state).configSyncMs})
+    await liftAndProve(rememberTrouble(context), {...options, configSyncMs: timersOf(state).configSyncMs})
     state.window.liftedAtMs = clock.wallMs()
+    tellExceeded(context)
     if (state.window.firstRefusedAtMs !== undefined) {
       state.window.windowMs = state.window.liftedAtMs - state.window.firstRefusedAtMs
     }

@@ -230,13 +230,14 @@ describe('the driver side of a guard', () => {
       remove: async (path) => void files.delete(path),
       replace: (path, text) => slowly(() => void files.set(path, text)),
     })
+    let lives = false
     const begin = () =>
       startGuard(
         channel,
         clock,
         () => {},
         () => channel.tell({pid: 1, sinceMs: 0, state: 'watching', text: ''}),
-        {lives: () => false},
+        {lives: () => lives},
       )
     const left = await clock.run(begin(), 60_000)
     await clock.advance(2500)
@@ -249,7 +250,10 @@ describe('the driver side of a guard', () => {
     for (const beforeMs of [1000, 1020, 1049]) {
       const handle = await clock.run(begin(), 60_000)
       await clock.advance(beforeMs)
+      // A guard that lives clears up itself.
+      lives = true
       await clock.run(handle.dismiss(), 60_000)
+      lives = false
       await clock.advance(1000)
       assert.equal((await channel.readBeat())?.stage, 'dismissed')
     }

@@ -160,6 +160,8 @@ describe('the guard of an earlier run', function () {
     await lingering()
     await simulation.guardsEnd()
     assert.deepEqual(filesOf(), ['/journals/users@onebox.lock'], 'its driver is dead')
+    const {guard} = await simulation.run(simulation.status())
+    assert.deepEqual([guard?.state, guard?.alive], ['lifted', false])
     const dead = simulation.migrate({
       onEvent(event) {
         if (event.type === 'phase-started' && event.phase === 'drain') simulation.guards.at(-1)!.life.kill()

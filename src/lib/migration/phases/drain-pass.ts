@@ -14,6 +14,7 @@ import {BATCH_BYTES, batchingServers} from '../settings.js'
 import {timersOf} from '../timers.js'
 import {mayPass} from '../wait.js'
 import {requireLog, shippingOf} from './catch-up.js'
+import {whyNotDrained} from './drain-reasons.js'
 import {findEntry} from './duplicate.js'
 import {StillDenied} from './still-denied.js'
 
@@ -221,10 +222,11 @@ export class DrainPass {
   private async notDrained(cause?: unknown): Promise<MigratorError> {
     const {book, context} = this
     const entry = await findEntry(context)
+    const because = await whyNotDrained(context)
     const last = this.trouble ?? ([book.explain(0), book.worst].filter(Boolean).join('; ') || 'nothing could be read')
     return new MigratorError(
       'drain.limit',
-      `${context.request.table}: not everything accepted was on the target within the time of the drain; duplication ${entry.dupid} is in ${DuplicationStatus[entry.status]}; last seen: ${last}`,
+      `${context.request.table}: not everything accepted was on the target within the time of the drain; duplication ${entry.dupid} is in ${DuplicationStatus[entry.status]}; last seen: ${last}${because === '' ? '' : `; ${because}`}`,
       {cause, next: 'Writes are allowed again. See that the target keeps up, then run the same command again.'},
     )
   }

@@ -8,11 +8,15 @@ const BEFORE_DROP_MS = 40_000
 /** As the servers' own default: hold_seconds_for_dropped_app (protocol.md §3.5). */
 const RESERVE_SECONDS = 7 * 86_400
 
+/** What a duplication that is kept needs, so that overwrites keep their order. */
+export function isNeededToShip(effect: Effect): boolean {
+  return effect.kind === 'set-server-config' && effect.name === BATCH_BYTES
+}
+
 /** Puts back what was changed; what a duplication that is kept needs to ship in order stays as it is. */
 export const putBack: RunStep = async (context) => {
   const {hints, state, view} = context
-  const isNeeded = (effect: Effect) =>
-    state.keptBecause !== undefined && effect.kind === 'set-server-config' && effect.name === BATCH_BYTES
+  const isNeeded = (effect: Effect) => state.keptBecause !== undefined && isNeededToShip(effect)
   const needed = hints.settings.filter((effect) => isNeeded(effect))
   await putSettingsBack(context, context.signal, (effect) => !isNeeded(effect))
   const done = `${state.settingsPutBack.length} settings are as they were`

@@ -2,6 +2,7 @@ import {formatNodeData} from '../../metaproxy/node-data.js'
 import type {Effect} from '../effects.js'
 import type {RollbackContext} from './context.js'
 import {foretellRemoval} from './duplication.js'
+import {isNeededToShip} from './leftovers.js'
 import type {StepId} from './events.js'
 
 const DROP_SECONDS = 7 * 86_400
@@ -18,7 +19,7 @@ export async function foretell(context: RollbackContext): Promise<Effect[]> {
       kept = way === 'keep'
       effects.push(...removal(context, way))
     } else if (!(kept && (step === 'clean-target' || step === 'drop-target'))) {
-      effects.push(...effectsOf(context, step))
+      effects.push(...effectsOf(context, step).filter((effect) => !(kept && isNeededToShip(effect))))
     }
   }
 

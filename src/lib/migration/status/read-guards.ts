@@ -14,6 +14,11 @@ export async function readGuard(
 ): Promise<GuardFacts | undefined> {
   const channel = new GuardChannel(world.journalDirectory, table, journal.targetCluster, world.files ?? diskFiles)
   const status = await channel.readStatus()
+  if (!status && journal.guardDid) {
+    const {atMs, ...did} = journal.guardDid
+    return {...did, alive: false, sinceMs: atMs}
+  }
+
   if (!status || status.sinceMs < journal.startedAtMs) return undefined
   return {...status, alive: (world.isAlive ?? isAlive)(status.pid)}
 }
