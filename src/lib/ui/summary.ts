@@ -5,6 +5,7 @@ import {checkLines} from './checks.js'
 import {envLines} from './env-diff.js'
 import {lastLookLine} from './last-look.js'
 import {planLines} from './plan.js'
+import {remainingClientsSentence} from './remaining-clients.js'
 import {formatCount, formatDuration, formatTimeOfDay, paragraph, plural, printable} from './text.js'
 
 /** Outcomes after which the same command goes on. */
@@ -15,6 +16,14 @@ const sameCommandGoesOn: ReadonlySet<Outcome> = new Set([
   'write-denied',
 ])
 const good: ReadonlySet<Outcome> = new Set(['dry-run', 'handed-over', 'migrated'])
+
+/** No failure leaves anybody without a next deed. */
+function nextDeed({error, next, outcome}: MigrationResult): string | undefined {
+  return (
+    next ??
+    (outcome === 'refused' && error ? 'Mend what is named above; then the same command begins anew.' : undefined)
+  )
+}
 
 /** Whether it did what it was asked to do. */
 export const isGood = ({outcome}: MigrationResult) => good.has(outcome)
@@ -121,8 +130,10 @@ function phasesLine({phases}: MigrationResult): string | undefined {
 }
 
 /** What stays as it is now, and the operators' own commands to open or drop it. */
-function remainderLines({source, table, target, writeDeny}: MigrationResult, width: number): string[] {
+function remainderLines(result: MigrationResult, width: number): string[] {
+  const {source, table, target, writeDeny} = result
   if (writeDeny.sourceClosedAtMs === undefined) return []
+  const asking = remainingClientsSentence(result)
   const shell = `In the Pegasus shell on ${source.cluster} (${source.metas.join(',')}):`
   return [
     '',
@@ -138,6 +149,7 @@ function remainderLines({source, table, target, writeDeny}: MigrationResult, wid
       '',
       width,
     ),
+    ...(asking === undefined ? [] : paragraph(asking, '', width)),
   ]
 }
 
@@ -191,8 +203,9 @@ export function summaryLines(
   }
 
   const again = sameCommandGoesOn.has(result.outcome)
-  if (result.next || again) lines.push('', 'Next:')
-  if (result.next) lines.push(...paragraph(result.next, '  ', width))
+  const next = nextDeed(result)
+  if (next || again) lines.push('', 'Next:')
+  if (next) lines.push(...paragraph(next, '  ', width))
   if (again) lines.push(`  ${commandLine}`)
   return lines
 }

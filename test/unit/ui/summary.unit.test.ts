@@ -83,6 +83,12 @@ describe('the summary', () => {
     assert.match(text, /Next:\n {2}Mend the server\.\n {2}Then go on\./)
   })
 
+  it('leaves nobody without a next deed', () => {
+    const error = {code: 'zk.unreachable', facts: {}, message: 'no ZooKeeper at zk:2181'}
+    assert.match(said(resultOf('refused', {error})), /Next:\n {2}Mend what is named above/)
+    assert.doesNotMatch(said(resultOf('refused')), /Next:/)
+  })
+
   it('shows the checks of a refusal and of a dry run, and the ordered steps of a dry run', () => {
     const checks = [check('fine', 'ok'), check('bad', 'error')]
     assert.match(said(resultOf('refused', {checks})), /STOPS {4}bad: title of bad/)
