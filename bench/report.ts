@@ -1,6 +1,5 @@
 import type {CutoverFigures} from './options.js'
-import {shape} from './scale.js'
-import type {ScaleFigures} from './scale-tool.js'
+import {type ScaleFigures, shape} from './scale.js'
 import type {StartUpFigures} from './start-up.js'
 
 const seconds = (ms: number) => (ms / 1000).toFixed(1)
@@ -107,7 +106,7 @@ export function scaleLines(figures: ScaleFigures): string[] {
           'migration up to the end of the drain',
           `${seconds(migrationMs)} s, ${cpuOfMigrationPercent.toFixed(0)} % of a core`,
         ],
-        ['largest resident size', `${peakRssMb.toFixed(0)} MB (run by tsx)`],
+        ['largest resident size', `${peakRssMb.toFixed(0)} MB`],
         ['table:migrate-status', `${statusMs.toFixed(0)} ms`],
       ],
     ),

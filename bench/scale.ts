@@ -4,7 +4,22 @@ import {fileURLToPath} from 'node:url'
 import {promisify} from 'node:util'
 
 import type {ScaleAddresses, ScaleShape} from './scale-bed.js'
-import type {ScaleFigures} from './scale-tool.js'
+
+/** ms and megabytes. */
+export interface ScaleFigures {
+  cpuOfMigrationPercent: number
+  drainMs: number
+  fullRound: RoundFigures
+  lightRound: RoundFigures
+  migrationMs: number
+  peakRssMb: number
+  statusMs: number
+}
+
+interface RoundFigures {
+  cpuMs: number
+  tookMs: number
+}
 
 const LIMIT_MS = 300_000
 export const shape: ScaleShape = {partitions: 1000, rows: 20_000, servers: 50, table: 'wide'}
@@ -16,7 +31,7 @@ export async function scale(): Promise<ScaleFigures> {
   const bed = fork(pathOf('scale-bed.ts'), [JSON.stringify(shape)], {execArgv: ['--import', 'tsx']})
   try {
     const [addresses] = (await once(bed, 'message')) as [ScaleAddresses]
-    const args = ['--import=tsx', pathOf('scale-tool.ts'), JSON.stringify({addresses, table: shape.table})]
+    const args = [pathOf('scale-tool.mjs'), JSON.stringify({addresses, table: shape.table})]
     const {stdout} = await promisify(execFile)(process.execPath, args, {timeout: LIMIT_MS})
     return JSON.parse(stdout.trim().split('\n').at(-1)!) as ScaleFigures
   } finally {

@@ -1,74 +1,52 @@
-// The tool at scale in a process of its own, so that its memory is nobody else's. Prints its figures as JSON.
+// The tool as built, at scale, in a process of its own, so that its memory is nobody else's. Prints its figures as JSON.
+import process from 'node:process'
 import {mkdtemp, rm} from 'node:fs/promises'
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
-
-import {systemClock} from '../src/lib/clock.js'
-import {readShipping} from '../src/lib/migration/proof/shipping.js'
-import {defaultLimits, migrate, type MigrationResult} from '../src/lib/migration/index.js'
-import {readStatus} from '../src/lib/migration/status/index.js'
-import {PegasusClient} from '../src/lib/pegasus/client.js'
-import {tcpTransport} from '../src/lib/rpc/transport.js'
-import type {ScaleAddresses} from './scale-bed.js'
-
-/** ms and megabytes. */
-export interface ScaleFigures {
-  cpuOfMigrationPercent: number
-  drainMs: number
-  fullRound: RoundFigures
-  lightRound: RoundFigures
-  migrationMs: number
-  outcome: string
-  peakRssMb: number
-  statusMs: number
-}
-
-interface RoundFigures {
-  cpuMs: number
-  tookMs: number
-}
-
+import {systemClock} from '../dist/lib/clock.js'
+import {readShipping} from '../dist/lib/migration/proof/shipping.js'
+import {defaultLimits, migrate} from '../dist/lib/migration/index.js'
+import {readStatus} from '../dist/lib/migration/status/index.js'
+import {PegasusClient} from '../dist/lib/pegasus/client.js'
+import {tcpTransport} from '../dist/lib/rpc/transport.js'
 const ROUNDS = 10
 const RSS_EVERY_MS = 50
-const {addresses, table} = JSON.parse(process.argv[2]!) as {addresses: ScaleAddresses; table: string}
+const {addresses, table} = JSON.parse(process.argv[2])
 const {sourceMetas, targetCluster, targetMetas} = addresses
 const world = {clock: systemClock, random: Math.random, transport: tcpTransport}
 let peakRssMb = 0
 const rss = setInterval(() => {
   peakRssMb = Math.max(peakRssMb, process.memoryUsage.rss() / (1 << 20))
 }, RSS_EVERY_MS)
-
-async function round(work: () => Promise<unknown>): Promise<RoundFigures> {
-  const each: RoundFigures[] = []
+async function round(work) {
+  const each = []
   for (let left = ROUNDS; left > 0; left--) {
     const before = process.cpuUsage()
     const startMs = performance.now()
     await work()
     const {system, user} = process.cpuUsage(before)
-    each.push({cpuMs: (system + user) / 1000, tookMs: performance.now() - startMs})
+    each.push({cpuMs: (system + user) / 1e3, tookMs: performance.now() - startMs})
   }
 
-  const median = (of: (figures: RoundFigures) => number) =>
-    each.map((figures) => of(figures)).sort((a, b) => a - b)[ROUNDS >> 1]!
+  const median = (of) => each.map((figures) => of(figures)).sort((a, b) => a - b)[ROUNDS >> 1]
   return {cpuMs: median(({cpuMs}) => cpuMs), tookMs: median(({tookMs}) => tookMs)}
 }
 
-/** All of it up to the end of the drain: the operator does not move, and the deny is taken back. */
-async function migration(journalDirectory: string): Promise<MigrationResult> {
-  const hooks = {askMoved: async () => 'abort' as const, confirm: async () => true, emit() {}}
+async function migration(journalDirectory) {
+  const hooks = {askMoved: async () => 'abort', confirm: async () => true, emit() {}}
   return migrate(
     {
       accepted: [],
       afterDrain: 'lift',
       denyMode: 'reconfig',
       limits: defaultLimits,
-      maxWriteDenyMs: 120_000,
+      maxWriteDenyMs: 12e4,
       proxies: [],
       sourceMetas,
       table,
       targetCluster,
       targetMetas,
-      thresholdMutations: 10_000,
+      thresholdMutations: 1e4,
       verify: 'none',
       verifySampleRows: 0,
     },
@@ -78,7 +56,7 @@ async function migration(journalDirectory: string): Promise<MigrationResult> {
   )
 }
 
-async function main(): Promise<ScaleFigures> {
+async function main() {
   const journalDirectory = await mkdtemp(join(tmpdir(), 'table-migrator-bench-'))
   const client = new PegasusClient(world)
   try {
@@ -91,14 +69,14 @@ async function main(): Promise<ScaleFigures> {
     const cluster = client.cluster(sourceMetas)
     const [entry] = await cluster.duplications(table)
     const {signal} = new AbortController()
-    const query = {cluster, dupid: entry!.dupid, generation: '2.5' as const, signal, table}
+    const query = {cluster, dupid: entry.dupid, generation: '2.5', signal, table}
     const lightRound = await round(() => readShipping({...query, decrees: false}))
     const fullRound = await round(() => readShipping({...query, decrees: true}))
     const statusStartMs = performance.now()
     await readStatus({proxies: [], sourceMetas, table, targetCluster, targetMetas}, {...world, journalDirectory})
     return {
       cpuOfMigrationPercent: (system + user) / 10 / migrationMs,
-      drainMs: phases.find(({phase}) => phase === 'drain')!.durationMs,
+      drainMs: phases.find(({phase}) => phase === 'drain').durationMs,
       fullRound,
       lightRound,
       migrationMs,
