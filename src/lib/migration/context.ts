@@ -11,6 +11,7 @@ import type {HoldDesk} from './hold-desk.js'
 import type {Journal, JournalHints} from './journal.js'
 import type {OperatorHooks} from './operator-hooks/moments.js'
 import type {PreflightFacts} from './preflight/check.js'
+import type {FailedBefore, RemainingClients} from './remaining-clients.js'
 import type {MigrationRequest} from './request.js'
 import type {LastLook, WriteDenyWindow} from './result.js'
 import type {Moment, TickPhase} from './tick-phases.js'
@@ -45,6 +46,10 @@ export interface MigrationState {
   compareAgain?: number[]
   /** Partitions that were, for that reason. */
   comparedAgain?: ReadonlySet<number>
+  /** What the source's servers had counted as failed when it was proved to be closed. */
+  failedBefore?: Promise<FailedBefore>
+  /** Who still asked the source after that, as far as counters tell. */
+  remainingClients?: RemainingClients
   /** Somebody has let the run go on from its hold: later attempts of the cutover need no second word. */
   released?: boolean
   /** What was compared within the write-deny window. */

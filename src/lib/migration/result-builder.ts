@@ -39,6 +39,7 @@ export class ResultBuilder {
       outcome,
       phases: [...this.timings],
       ...(plan ? {plan} : {}),
+      ...(context?.state.remainingClients ? {remainingClients: context.state.remainingClients} : {}),
       schema: 1,
       settingsPutBack: context?.state.settingsPutBack ?? [],
       source: {

@@ -2,6 +2,7 @@ import type {EnvDifference} from './env-diff.js'
 import type {PhaseId} from './events.js'
 import type {MigrationPlan} from './plan.js'
 import type {CheckResult} from './preflight/check.js'
+import type {RemainingClients} from './remaining-clients.js'
 
 /** How a run ended. */
 export type Outcome =
@@ -110,6 +111,8 @@ export interface MigrationResult {
   phases: PhaseTiming[]
   /** What preflight says of the move; absent when it could not look. */
   plan?: MigrationPlan
+  /** Requests that the source's servers refused after it was closed, as far as counters can tell; absent: it was not closed, or nobody told. */
+  remainingClients?: RemainingClients
   schema: 1
   settingsPutBack: string[]
   source: {cluster: string; metas: string[]; tableId?: number}

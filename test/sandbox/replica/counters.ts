@@ -33,7 +33,13 @@ export class Counters {
   /** Events since the server started, and since the last snapshot. */
   private readonly totals = new Map<string, {recent: number; total: number}>()
 
-  constructor(private readonly world: World) {}
+  /** Counts that begin at 0 with each snapshot; the total is what master's metrics show. */
+  private readonly volatile = new Map<string, {recent: number; total: number}>()
+
+  constructor(private readonly world: World) {
+    for (const kind of ['read.busy', 'read.fail', 'write.busy', 'write.fail'])
+      this.volatile.set(`replica*eon.replica_stub*recent.${kind}.count`, {recent: 0, total: 0})
+  }
 
   /** The counters of a replica begin to exist. */
   watch(gpid: string, sizeMb: () => number): void {
@@ -55,13 +61,19 @@ export class Counters {
     this.totals.set(name, counts)
   }
 
+  addVolatile(name: string): void {
+    const counts = this.volatile.get(name)!
+    counts.recent++
+    counts.total++
+  }
+
   gauge(name: string, value: () => number): void {
     this.gauges.set(name, value)
   }
 
   /** Events since the server started: what master's metrics show. */
   total(name: string): number {
-    return this.totals.get(name)?.total ?? 0
+    return (this.totals.get(name) ?? this.volatile.get(name))?.total ?? 0
   }
 
   refresh(intervalMs: number): void {
@@ -72,7 +84,12 @@ export class Counters {
       counts.recent = 0
       return {name, type: 'RATE', value}
     })
-    this.snapshots = [...gauges, ...rates]
+    const volatile = [...this.volatile].map(([name, counts]): Snapshot => {
+      const value = counts.recent
+      counts.recent = 0
+      return {name, type: 'VOLATILE_NUMBER', value}
+    })
+    this.snapshots = [...gauges, ...rates, ...volatile]
   }
 
   find(wanted: (name: string) => boolean): Snapshot[] {

@@ -16,6 +16,10 @@ function denied(how: 'reconfig' | 'timeout'): Verdict {
 
 /** The checks of a client's write in the servers' order (protocol.md §6.2). */
 export function gateWrite(server: ReplicaServer, message: DecodedRequest, idempotent: boolean): Verdict {
+  return counted(server, 'write', judgeWrite(server, message, idempotent))
+}
+
+function judgeWrite(server: ReplicaServer, message: DecodedRequest, idempotent: boolean): Verdict {
   const replica = server.replica(message.head.pid)
   if (!replica) return refuse('ERR_OBJECT_NOT_FOUND')
   if (server.denyAll) return {refused: 'silence'}
@@ -37,6 +41,10 @@ export function gateWrite(server: ReplicaServer, message: DecodedRequest, idempo
 
 /** The checks of a client's read in the servers' order (protocol.md §6.2, replica.cpp `on_client_read`). */
 export function gateRead(server: ReplicaServer, message: DecodedRequest): Verdict {
+  return counted(server, 'read', judgeRead(server, message))
+}
+
+function judgeRead(server: ReplicaServer, message: DecodedRequest): Verdict {
   const replica = server.replica(message.head.pid)
   if (!replica) return refuse('ERR_OBJECT_NOT_FOUND')
   if (server.denyAll) return {refused: 'silence'}
@@ -46,6 +54,16 @@ export function gateRead(server: ReplicaServer, message: DecodedRequest): Verdic
   const verdict = throttled(replica, replica.throttles.read())
   if ('refused' in verdict) return verdict
   return replica.isPrimary ? verdict : refuse('ERR_INVALID_STATE')
+}
+
+/** Every answer with an error is counted for the whole server (replica_stub.cpp, `response_client`). */
+function counted(server: ReplicaServer, kind: 'read' | 'write', verdict: Verdict): Verdict {
+  if ('refused' in verdict && verdict.refused !== 'silence') {
+    const outcome = verdict.refused.error === 'ERR_BUSY' ? 'busy' : 'fail'
+    server.counters.addVolatile(`replica*eon.replica_stub*recent.${kind}.${outcome}.count`)
+  }
+
+  return verdict
 }
 
 function throttled(replica: Replica, limit: ReturnType<Replica['throttles']['read']>): Verdict {

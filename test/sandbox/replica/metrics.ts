@@ -37,7 +37,7 @@ export function metricsHttp(server: SimulatedProcess, {args}: HttpRequest): Http
   const pairs = attributes.flatMap((name, i) => (i % 2 === 0 ? [[name, attributes[i + 1]!] as const] : []))
   const wanted = (values: string[], value: string) => values.length === 0 || values.includes(value)
   const ofReplicas = server instanceof ReplicaServer ? [diskEntity(server), ...server.replicas.map(replicaEntity)] : []
-  const entities = [serverEntity(), ...ofReplicas]
+  const entities = [serverEntity(server), ...ofReplicas]
     .filter((e) => wanted(list('types'), e.type) && wanted(list('ids'), e.id))
     .filter((e) => pairs.length === 0 || pairs.some(([name, value]) => e.attributes[name] === value))
     .map((e) => ({...e, metrics: e.metrics.filter((m) => wanted(list('metrics'), m.name))}))
@@ -52,8 +52,14 @@ export function metricsHttp(server: SimulatedProcess, {args}: HttpRequest): Http
   })
 }
 
-function serverEntity(): Entity {
-  return {attributes: {}, id: 'server', metrics: [{name: 'network_server_sessions', value: 1}], type: 'server'}
+function serverEntity(server: SimulatedProcess): Entity {
+  const failed = (['read', 'write'] as const).map((kind) => ({
+    name: `${kind}_failed_requests`,
+    value:
+      server instanceof ReplicaServer ? server.counters.total(`replica*eon.replica_stub*recent.${kind}.fail.count`) : 0,
+  }))
+  const metrics = [{name: 'network_server_sessions', value: 1}, ...(server instanceof ReplicaServer ? failed : [])]
+  return {attributes: {}, id: 'server', metrics, type: 'server'}
 }
 
 function diskEntity({diskAvailableMb}: ReplicaServer): Entity {

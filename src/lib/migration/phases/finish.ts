@@ -2,6 +2,7 @@ import {factsOf, type MigrationContext, type Phase} from '../context.js'
 import {DENY_ENV} from '../effects-live.js'
 import type {Progress} from '../events.js'
 import {waitUntilForgotten} from '../forget.js'
+import {readRemainingClients} from '../remaining-clients.js'
 import {putSettingsBack} from '../settings.js'
 
 /** Takes away what the migration needed: only the source's `reconfig*all` stays (I5). */
@@ -14,6 +15,7 @@ export const finish: Phase = {
     {act: removeDuplication, title: 'remove the duplication', wait: waitUntilServersForgot},
     {act: cleanTarget, title: "clean the target's envs"},
     {act: restore, title: 'put every setting back'},
+    {title: 'look who still asks the source', wait: lookForClients},
   ],
   summarize({state}) {
     const back = state.settingsPutBack.length
@@ -62,6 +64,12 @@ async function cleanTarget(context: MigrationContext): Promise<void> {
 async function restore(context: MigrationContext): Promise<void> {
   if (context.dryRun) return
   await putSettingsBack(context, context.forward)
+}
+
+/** It is told, and stops nothing. */
+async function lookForClients(context: MigrationContext): Promise<void> {
+  const {state} = context
+  if (state.failedBefore) state.remainingClients = await readRemainingClients(context, await state.failedBefore)
 }
 
 function forwardOf(context: MigrationContext): AbortSignal {

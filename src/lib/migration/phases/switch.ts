@@ -9,6 +9,7 @@ import {lookAtOwnNode} from '../node-watch.js'
 import {proveEverywhere} from '../proof/deny.js'
 import {hookStep} from '../operator-hooks/calls.js'
 import {readPrimaries} from '../proof/primaries.js'
+import {readFailedBefore} from '../remaining-clients.js'
 import {timersOf} from '../timers.js'
 import {requireFitTarget} from '../target-health.js'
 import {waitUntil} from '../wait.js'
@@ -233,6 +234,9 @@ async function proveClosed(context: MigrationContext, report: (progress: Progres
   state.window.closedFirstAtMs = proof.firstAtMs
   state.window.closedSeenAtMs = proof.lastAtMs
   state.window.sourceClosedAtMs = clock.wallMs()
+  // Nobody waits for it here: it is looked at when everything else is finished.
+  state.failedBefore = readFailedBefore(context)
+  state.failedBefore.catch(() => {}) // thrown there
   // Clients whose writes went unanswered ask for the table again only now (measured.md §9).
   if (request.denyMode === 'timeout' && state.window.firstRefusedAtMs !== undefined) {
     state.window.windowMs = state.window.sourceClosedAtMs - state.window.firstRefusedAtMs
