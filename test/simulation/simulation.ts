@@ -384,6 +384,8 @@ export class Simulation {
       openStore: ({hosts, root}, clock) => new ZooKeeperStore({clock, hosts, openSession, root}),
       processes: life.processes,
       random: this.random,
+      // Names are asked for on the machine itself: no time passes, and nothing real is done.
+      resolve: async () => ['127.0.0.1'],
       ...((this.options.guard ?? true)
         ? {
             startGuard: (plan, emit) => {

@@ -40,6 +40,8 @@ export interface MigrationWorld {
   /** Default: the machine's own. */
   processes?: Processes
   random: () => number
+  /** IPv4 addresses of a host name; default: the machine's resolver. */
+  resolve?(host: string): Promise<string[]>
   /** Starts a guard that watches over the cutover (docs/guard.md); undefined: none (`--no-guard`). */
   startGuard?(plan: GuardPlan, emit: (event: UnstampedEvent) => void): Promise<GuardHandle>
   transport: Transport

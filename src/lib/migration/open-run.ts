@@ -39,7 +39,7 @@ export interface OpenRunOptions {
 /** Opens connections, store and journal. @throws MigratorError `journal.*`; nothing stays open then */
 export async function openRun(options: OpenRunOptions): Promise<OpenRun> {
   const {builder, dryRun, hooks, request, signal, world} = options
-  const {clock, files, journalDirectory, processes, random, transport} = world
+  const {clock, files, journalDirectory, processes, random, resolve, transport} = world
   const forward = new AbortController()
   // Hundreds of calls may be under way on one signal; each takes its listener away again.
   setMaxListeners(0, signal, forward.signal)
@@ -55,7 +55,7 @@ export async function openRun(options: OpenRunOptions): Promise<OpenRun> {
   const journal = dryRun ? undefined : await Journal.open(...where, clock, runId, files)
   const past = journal?.past ?? (await readJournal(journalPath(...where), files))
 
-  const client = new PegasusClient({clock, random, transport})
+  const client = new PegasusClient({clock, random, ...(resolve ? {resolve} : {}), transport})
   const store = request.metaproxy && (world.openStore ?? openZooKeeper)(request.metaproxy, clock)
   const source = client.cluster(request.sourceMetas)
   const target = client.cluster(request.targetMetas)

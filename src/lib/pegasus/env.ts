@@ -6,6 +6,8 @@ export interface Environment {
   clock: Clock
   /** In [0, 1), as Math.random. */
   random: () => number
+  /** IPv4 addresses of a host name; default: the machine's resolver. */
+  resolve?(host: string): Promise<string[]>
   transport: Transport
 }
 

@@ -40,7 +40,7 @@ export async function gatherFacts(
 ): Promise<PreflightFacts> {
   options.signal.throwIfAborted()
   const {clock} = client.env
-  const book = new AddressBook(clock, options.resolve ?? resolveByDns)
+  const book = new AddressBook(clock, options.resolve ?? client.env.resolve ?? resolveByDns)
   const {preflightMs} = request.limits
   const reason = () => new MigratorError('preflight.deadline', `no answer within the ${preflightMs} ms of preflight`)
   const limit = deadline(clock, preflightMs, reason, options.signal)
