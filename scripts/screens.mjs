@@ -114,7 +114,7 @@ class Pane {
 }
 
 function keep(scene, moment, text) {
-  writeFileSync(join(target, `${scene}-${moment}.txt`), `${text.replaceAll(scratch, '/tmp')}\n`)
+  writeFileSync(join(target, `${scene}-${moment}.txt`), `${text.replaceAll(scratch, '/tmp').replaceAll(root, '')}\n`)
   console.log(`${scene}-${moment}.txt`)
 }
 
@@ -298,6 +298,8 @@ function writeIndex() {
 
 const wanted = process.argv.slice(2)
 mkdirSync(target, {recursive: true})
+// Without it the server would end with each scene, and sometimes while the next begins.
+tmux('new-session', '-d', '-s', 'host', 'sleep 86400')
 try {
   for (const [name, scene] of Object.entries(scenes)) {
     if (wanted.length > 0 && !wanted.includes(name)) continue

@@ -34,14 +34,15 @@ const denied = {
 
 function noticeSentences(plan: MigrationPlan, request: MigrationRequest): string[] {
   const expected = expectedWindow(plan)
-  const {drainMs, spreadMs} = expected
+  const {drainMs} = expected
+  const longestMs = (window: MigrationPlan['window']) => window.spreadMs + window.drainMs.max + window.switchMs
   const slow =
     expected === plan.window
       ? ''
-      : ` If the config sync cannot be shortened: up to ${formatSeconds(plan.window.spreadMs + plan.window.drainMs.max)}.`
+      : ` If the config sync cannot be shortened: up to ${formatSeconds(longestMs(plan.window))}.`
   return [
     'From the begin of the copy to the end: incr, check_and_set and check_and_mutate are refused. Nothing else.',
-    `At the cutover: writes are denied for ${rangeOf(drainMs.min, spreadMs + drainMs.max)}, never longer than ${formatSeconds(request.maxWriteDenyMs)}; ${denied[request.denyMode]}. Reads go on.${slow}`,
+    `At the cutover: writes are denied for ${rangeOf(drainMs.min, longestMs(expected))}, never longer than ${formatSeconds(request.maxWriteDenyMs)}; ${denied[request.denyMode]}. Reads go on.${slow}`,
     request.metaproxy
       ? 'After it: clients of metaproxy go on at the target by themselves; those that name the source are refused.'
       : 'After it: nobody is sent to the target by itself: you are asked, and you point the applications there.',
