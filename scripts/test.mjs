@@ -67,6 +67,8 @@ async function runAll() {
   // These two run on clocks that are scaled: whatever takes the cores from them looks like slow servers.
   await step(mocha('integration'))
   await step(mocha('e2e'))
+  await step(mocha('simulation'))
+  await step(npm('2,000 simulated migrations', 'simulate:ci'))
   // The one waits for most of its time, the other counts on virtual time. A sample of it runs with the integration tests.
   const last = built ? [mocha('install')] : []
   if (process.argv.includes('--all')) last.push(npm('crash matrix', 'test:crash'))

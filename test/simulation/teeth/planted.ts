@@ -136,8 +136,8 @@ export const planted: readonly PlantedBug[] = [
   ]),
   bug('no-pause', 'shipping is not stopped between drain and switch', [
     `${lib}/phases/drain.ts`,
-    '{act: (context) => whileLooking(context, stopShipping)',
-    '{act: (context) => whileLooking(context, async () => {})',
+    'whileLooking(context, stopShipping)',
+    'whileLooking(context, async () => {})',
   ]),
   bug('batching', 'mutations are shipped in batches, out of order', [
     `${lib}/settings.ts`,
