@@ -26,12 +26,18 @@ const steps = [
   [/✔ Switch/, 3],
 ]
 
+/** Colours are left out as soon as one of these is there, even empty. */
+function colourful(more) {
+  const inherited = Object.entries(process.env).filter(([name]) => name !== 'CI' && name !== 'NO_COLOR')
+  return {...Object.fromEntries(inherited), ...more}
+}
+
 /** Runs it, types what is asked, and keeps everything with its time. */
 async function run({dataDirectory, flags, root}) {
   const line = `stty cols ${COLUMNS} rows ${ROWS}; exec node bin/run.js table:migrate ${flags.map((word) => quote(word)).join(' ')} --deny-mode reconfig`
   const child = spawn('script', ['--quiet', '--return', '--flush', '--command', line, '/dev/null'], {
     cwd: root,
-    env: {...process.env, CI: '', PEGASUS_DATA_DIR: dataDirectory, TERM: 'xterm-256color'},
+    env: colourful({PEGASUS_DATA_DIR: dataDirectory, TERM: 'xterm-256color'}),
     stdio: ['pipe', 'pipe', 'inherit'],
   })
   const events = []

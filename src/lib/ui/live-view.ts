@@ -48,7 +48,9 @@ export class LiveView {
     if (event.type === 'progress') this.hear(event.progress, event.atMs)
     if (event.type === 'undo-progress') this.hear({text: event.sentence}, event.atMs)
     if (event.type === 'effect') {
-      const {sentence, state} = event
+      const {effect, sentence, state} = event
+      // What was waited for before it is over.
+      if (effect.kind === 'deny' && state === 'begin') this.progress = undefined
       const untilMs = state === 'begin' ? Number.POSITIVE_INFINITY : event.atMs + EFFECT_SHOWN_MS
       this.effect = {sentence: state === 'failed' ? `failed: ${sentence}` : sentence, untilMs}
     }
