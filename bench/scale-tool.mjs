@@ -3,12 +3,16 @@ import process from 'node:process'
 import {mkdtemp, rm} from 'node:fs/promises'
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
-import {systemClock} from '../dist/lib/clock.js'
-import {readShipping} from '../dist/lib/migration/proof/shipping.js'
-import {defaultLimits, migrate} from '../dist/lib/migration/index.js'
-import {readStatus} from '../dist/lib/migration/status/index.js'
-import {PegasusClient} from '../dist/lib/pegasus/client.js'
-import {tcpTransport} from '../dist/lib/rpc/transport.js'
+
+/** What `npm run build` made; by name, so that nobody looks for it where it was not made. */
+const built = (path) => import(new URL(`../dist/lib/${path}`, import.meta.url).href)
+const {systemClock} = await built('clock.js')
+const {readShipping} = await built('migration/proof/shipping.js')
+const {defaultLimits, migrate} = await built('migration/index.js')
+const {readStatus} = await built('migration/status/index.js')
+const {PegasusClient} = await built('pegasus/client.js')
+const {tcpTransport} = await built('rpc/transport.js')
+
 const ROUNDS = 10
 const RSS_EVERY_MS = 50
 const {addresses, table} = JSON.parse(process.argv[2])
