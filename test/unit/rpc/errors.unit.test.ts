@@ -23,7 +23,11 @@ describe('errors of RPC', () => {
   it('say what failed where, and whether it may be repeated', () => {
     const rest = {cause: undefined, next: undefined, retrySafe: false}
     assert.deepEqual(told(errors.connectError(address, cause)), {
-      ...{cause, code: 'rpc.connect', facts: {address}, message: `no connection to ${address}: why`, next: undefined},
+      cause,
+      code: 'rpc.connect',
+      facts: {address},
+      message: `no connection to ${address}: why`,
+      next: undefined,
       retrySafe: true,
     })
     const lost = {...rest, cause, code: 'rpc.connection_lost', facts: site}
@@ -34,18 +38,31 @@ describe('errors of RPC', () => {
     const unsent = lostAs({retrySafe: true, unsent: true})
     assert.deepEqual(unsent, {...lost, message: because('nothing was sent'), retrySafe: true})
     assert.deepEqual(told(errors.timeoutError(site, 99.6, true)), {
-      ...{...rest, code: 'rpc.timeout', facts: {...site, timeoutMs: 100}, retrySafe: true},
+      ...rest,
+      code: 'rpc.timeout',
+      facts: {...site, timeoutMs: 100},
+      retrySafe: true,
       message: `${address} did not answer X within 100 ms`,
     })
     assert.deepEqual(told(errors.abortedError(site, cause)), {
-      ...{...rest, cause, code: 'rpc.aborted', facts: site, message: `X to ${address} was given up: why`},
+      ...rest,
+      cause,
+      code: 'rpc.aborted',
+      facts: site,
+      message: `X to ${address} was given up: why`,
     })
     assert.deepEqual(told(errors.tooLargeError('reply', 2, 1)), {
-      ...{...rest, code: 'rpc.too_large', facts: {bytes: 2, maxBytes: 1}},
+      ...rest,
+      code: 'rpc.too_large',
+      facts: {bytes: 2, maxBytes: 1},
       message: 'reply of 2 bytes, at most 1 accepted',
     })
     assert.deepEqual(told(errors.brokenError(site, malformed('odd', cause), true)), {
-      ...{...rest, cause, code: 'rpc.malformed', facts: site, retrySafe: true},
+      ...rest,
+      cause,
+      code: 'rpc.malformed',
+      facts: site,
+      retrySafe: true,
       message: `X of ${address}: malformed message: odd`,
     })
   })
