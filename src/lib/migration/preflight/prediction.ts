@@ -80,7 +80,7 @@ export function predictWindow(facts: PredictionFacts, loweredSyncMs?: number): W
     drainMs = {max: 2 * groupCheck.ms + SHIP_MS, min: groupCheck.ms}
     parts.push(
       `the drain takes ${seconds(drainMs.min)} to ${seconds(drainMs.max)}: the last mutation of each partition ships only with` +
-        ` the next empty write (group_check_interval_ms ${groupCheck.ms} on ${groupCheck.address})`,
+        ` the next empty write (group_check_interval_ms ${groupCheck.ms} on ${groupCheck.address}; a shorter one in the config file and a rolling restart before the migration shorten it)`,
     )
   }
 
