@@ -140,13 +140,16 @@ export async function findEntry(context: MigrationContext) {
     )
   }
 
-  if (entry.progress) state.confirmedMutations = confirmedOf(entry.progress)
+  state.confirmedMutations = confirmedOf(entry) ?? state.confirmedMutations
   return entry
 }
 
-/** Decrees count mutations; −1 stands for none yet. */
-function confirmedOf(progress: ReadonlyMap<number, number>): number {
-  return [...progress.values()].reduce((sum, decree) => sum + Math.max(0, decree), 0)
+/** Decrees count mutations; −1 stands for none yet. The metas of 2.4 and 2.5 tell a client none. */
+function confirmedOf({partitionStates, progress}: DuplicationEntry): number | undefined {
+  const decrees = partitionStates
+    ? [...partitionStates.values()].map(({confirmedDecree}) => confirmedDecree)
+    : progress && [...progress.values()]
+  return decrees?.reduce((sum, decree) => sum + Math.max(0, decree), 0)
 }
 
 async function waitUntilShipping(context: MigrationContext, report: (progress: Progress) => void): Promise<void> {
