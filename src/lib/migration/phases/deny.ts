@@ -19,6 +19,7 @@ import {patiently} from '../wait.js'
 import {requireLog} from './catch-up.js'
 import {waitUntilReady} from './readiness.js'
 import {hold, requireOpenWindow} from './hold.js'
+import {warnOfSharedNumber} from './shared-number.js'
 
 const PROOF_MARGIN_MS = 15_000
 const PROXY_TIMEOUT_MS = 2000
@@ -31,6 +32,7 @@ export const deny: Phase = {
     return {done: false}
   },
   steps: [
+    {act: warnOfSharedNumber, title: "look for the copy's table number on the source"},
     hold,
     hookStep('before-deny'),
     // Mostly at once: Catch up has waited for both.
