@@ -2,7 +2,6 @@ import type {Effects} from '../../../src/lib/migration/effects.js'
 import type {MigrationRequest, MigrationResult} from '../../../src/lib/migration/index.js'
 import type {RollbackResult} from '../../../src/lib/migration/rollback/index.js'
 import {MetaFunctionLevel} from '../../../src/lib/rpc/structs/cluster.js'
-import type {ClusterOverrides} from '../../sandbox/index.js'
 import type {Life, Machine} from '../life.js'
 import {DENY_ENV} from '../../sandbox/replica/deny.js'
 import {type Driver, ROOT, Simulation, TABLE} from '../simulation.js'
@@ -10,7 +9,8 @@ import {beginOf, FOREIGN_DENY, needsRoot} from './faults.js'
 import {Overseer} from './overseer.js'
 import type {Fault, Plan} from './plan.js'
 import {Sky} from './sky.js'
-import {Trace} from './trace.js'
+import {LIMITS, TIMERS} from './timers.js'
+import {tellEvent, Trace} from './trace.js'
 import {weatherNetwork} from './weather.js'
 
 export type Command = 'migrate' | 'rollback'
@@ -32,30 +32,6 @@ export interface Acting {
   error?: unknown
   name: string
   result?: Result
-}
-
-/** Shorter than real servers' own, in the same proportions: a migration takes half a minute. */
-const TIMERS: ClusterOverrides = {
-  checkpointMs: 800,
-  config_sync_interval_ms: 3000,
-  dupProgressMinUpdateMs: 2000,
-  dupSyncMs: 1200,
-  followerPrimaryMs: [800, 1500],
-  group_check_interval_ms: 2000,
-  guardianStepMs: 1000,
-  leaderTakeoverMs: [12_000, 16_000],
-  perfCounterMs: 2000,
-  shipTimeoutMs: 20_000,
-  unaliveMs: 12_000,
-}
-const LIMITS = {
-  catchUpMs: 400_000,
-  duplicateMs: 400_000,
-  finishMs: 120_000,
-  preflightMs: 60_000,
-  stallMs: 60_000,
-  switchMs: 30_000,
-  verifyMs: 120_000,
 }
 
 /** Everything that a run plays with. */
@@ -267,45 +243,11 @@ export class Stage {
   }
 
   private hear(event: Driver<Result>['events'][number], name: string): void {
-    const {trace} = this
-    switch (event.type) {
-      case 'effect': {
-        if (event.effect.kind === 'close-source' && event.state === 'begin' && !this.simulation.hasRoot)
-          this.overseer.moved()
-        break
-      }
-
-      case 'phase-failed': {
-        trace.add(name, `${event.phase} failed: ${event.error}`)
-        break
-      }
-
-      case 'phase-started': {
-        trace.add(name, `phase ${event.phase}`)
-        this.sign(`phase:${event.phase}`)
-        break
-      }
-
-      case 'undo-finished': {
-        trace.add(name, `undo ${event.ok ? 'done' : 'FAILED'}: ${event.sentence}`)
-        break
-      }
-
-      case 'undo-started': {
-        trace.add(name, `undo: ${event.reason}`)
-        this.sign('undo')
-        break
-      }
-
-      case 'warning': {
-        trace.add(name, `warning ${event.code}: ${event.message}`)
-        break
-      }
-
-      default: {
-        break
-      }
-    }
+    tellEvent(this.trace, name, event)
+    if (event.type === 'phase-started') this.sign(`phase:${event.phase}`)
+    if (event.type === 'undo-started') this.sign('undo')
+    const closes = event.type === 'effect' && event.effect.kind === 'close-source' && event.state === 'begin'
+    if (closes && !this.simulation.hasRoot) this.overseer.moved()
   }
 
   private watched(live: Effects, life: Life, name: string): Effects {

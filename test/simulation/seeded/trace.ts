@@ -1,6 +1,7 @@
 import {createHash, type Hash} from 'node:crypto'
 
 import type {Clock} from '../../../src/lib/clock.js'
+import type {Driver} from '../simulation.js'
 
 /** What happened, in order; its hash also covers every message, so that two runs of one seed can be held to each other. */
 export class Trace {
@@ -27,4 +28,13 @@ export class Trace {
   digest(): string {
     return this.hash.copy().update(`${this.a} ${this.b}`).digest('hex').slice(0, 16)
   }
+}
+
+/** What a command tells of its way, as far as a reader of the trace wants to know. */
+export function tellEvent(trace: Trace, name: string, event: Driver<unknown>['events'][number]): void {
+  if (event.type === 'phase-started') trace.add(name, `phase ${event.phase}`)
+  if (event.type === 'phase-failed') trace.add(name, `${event.phase} failed: ${event.error}`)
+  if (event.type === 'undo-started') trace.add(name, `undo: ${event.reason}`)
+  if (event.type === 'undo-finished') trace.add(name, `undo ${event.ok ? 'done' : 'FAILED'}: ${event.sentence}`)
+  if (event.type === 'warning') trace.add(name, `warning ${event.code}: ${event.message}`)
 }
