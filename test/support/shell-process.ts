@@ -1,7 +1,7 @@
 import {type ChildProcess, spawn} from 'node:child_process'
 import {existsSync} from 'node:fs'
 import {fileURLToPath} from 'node:url'
-import {shellQuote} from '../../src/lib/ui/text.js'
+import {shellQuote} from '../../src/lib/shell-quote.js'
 import type {Plot} from './rehearsal.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))

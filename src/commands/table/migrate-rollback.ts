@@ -5,7 +5,7 @@ import {tcpTransport} from '../../lib/rpc/transport.js'
 import {BaseCommand} from '../../lib/ui/base-command.js'
 import {rollbackFlags, toRollbackRequest} from '../../lib/ui/rollback-flags.js'
 import {RollbackSession} from '../../lib/ui/rollback-session.js'
-import {shellQuote} from '../../lib/ui/text.js'
+import {shellQuote} from '../../lib/shell-quote.js'
 
 export default class MigrateRollback extends BaseCommand {
   static override description = `take a migration back, from whatever state it was left in

@@ -3,7 +3,7 @@ import {systemClock} from '../../lib/clock.js'
 import {type VerifyResult, type VerifyTables, verifyTables, type VerifyWorld} from '../../lib/migration/verify/run.js'
 import {tcpTransport} from '../../lib/rpc/transport.js'
 import {BaseCommand} from '../../lib/ui/base-command.js'
-import {shellQuote} from '../../lib/ui/text.js'
+import {shellQuote} from '../../lib/shell-quote.js'
 import {toVerifyRequest, verifyCommandFlags} from '../../lib/ui/verify-flags.js'
 import {verifySession} from '../../lib/ui/verify-session.js'
 

@@ -25,7 +25,8 @@ import {holdFlags} from '../../lib/ui/hold-flags.js'
 import {reportFlags} from '../../lib/ui/report/flags.js'
 import {toRequest} from '../../lib/ui/request.js'
 import {Session} from '../../lib/ui/session.js'
-import {printable, shellQuote} from '../../lib/ui/text.js'
+import {shellQuote} from '../../lib/shell-quote.js'
+import {printable} from '../../lib/ui/text.js'
 
 export default class Migrate extends BaseCommand {
   static override description = `Copies the table by Pegasus' own duplication, waits until the target has caught up, denies writes for some seconds,

@@ -6,6 +6,7 @@ import {ExitCode} from '../exit-codes.js'
 import {diskFiles, type Files} from '../files.js'
 import {machineProcesses, type Processes, type ProcessName} from '../processes.js'
 import {journalFileName} from './journal.js'
+import {shellQuote} from '../shell-quote.js'
 
 /* How a migration that stays caught up is told to cut over (docs/hold.md). */
 
@@ -55,7 +56,7 @@ export class HoldDesk {
     return [
       ...(key ? [key.hint] : []),
       ...(holdFile === undefined ? [] : [`remove ${holdFile}`]),
-      `pegasus table:migrate-release -t ${table}`,
+      `pegasus table:migrate-release -t ${shellQuote(table)}`,
     ]
   }
 
@@ -145,7 +146,7 @@ export async function releaseHeld(
   const because = gone.length > 0 ? `; the one that was (process ${gone.join(', ')}) is gone` : ''
   throw new MigratorError('release.none', `no migration of ${table} is held on this machine${because}`, {
     exitCode: ExitCode.refused,
-    next: `See where it stands: pegasus table:migrate-status -t ${table}. A migration is held once it has caught up, and is released on the machine that it runs on.`,
+    next: `See where it stands: pegasus table:migrate-status -t ${shellQuote(table)}. A migration is held once it has caught up, and is released on the machine that it runs on.`,
   })
 }
 

@@ -19,6 +19,7 @@ import type {MigrationResult} from './result.js'
 import {cutoverPhases, phases, runPhases} from './runner.js'
 import {refuseOtherPlan} from './same-plan.js'
 import {undo} from './undo.js'
+import {shellQuote} from '../shell-quote.js'
 
 /** Moves a table, or says what moving it would do. See `Migrate`. */
 export const migrate: Migrate = async (request, world, hooks, {dryRun, signal}) => {
@@ -108,7 +109,7 @@ class Run {
     // Whoever holds the lock answers for the deny.
     if (!isMigratorError(error, 'lock.held') && (await this.leftDenied())) {
       const {table} = context.request
-      const message = `${table} is still write-denied on the source by an earlier run. To have writes allowed again: pegasus table:migrate-rollback -t ${table}`
+      const message = `${table} is still write-denied on the source by an earlier run. To have writes allowed again: pegasus table:migrate-rollback -t ${shellQuote(table)}`
       context.emit({code: 'deny.left', message, type: 'warning'})
     }
 

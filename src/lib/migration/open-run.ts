@@ -14,6 +14,7 @@ import {hintsOf, Journal, journalPath, type JournalRecord, readJournal} from './
 import {acquireLock, type MigrationLock} from './lock.js'
 import type {MigrationRequest} from './request.js'
 import type {ResultBuilder} from './result-builder.js'
+import {shellQuote} from '../shell-quote.js'
 
 /** Everything that a run opens, and gives back at its end. */
 export interface OpenRun {
@@ -103,7 +104,7 @@ export async function openRun(options: OpenRunOptions): Promise<OpenRun> {
       lock.held = await acquireLock(
         {
           clock,
-          command: world.command ?? `table:migrate -t ${request.table}`,
+          command: world.command ?? `table:migrate -t ${shellQuote(request.table)}`,
           directory: journalDirectory,
           emit,
           ...(files ? {files} : {}),

@@ -5,6 +5,7 @@ import {ExitCode} from '../exit-codes.js'
 import {diskFiles, type Files} from '../files.js'
 import type {MigrationContext} from './context.js'
 import {type BeginRecord, hintsOf, journalFileName, type JournalRecord, readJournal} from './journal.js'
+import {shellQuote} from '../shell-quote.js'
 
 /**
  * A run that goes on from an earlier one must want the same: another target, ZooKeeper node or, while writes are denied,
@@ -64,7 +65,7 @@ function differs(table: string, difference: string, targetCluster: string): Migr
     `an earlier migration of ${table} to ${targetCluster} is not finished, and it was asked for something else: ${difference}`,
     {
       exitCode: ExitCode.refused,
-      next: `Finish it with its own flags, or take it back first: pegasus table:migrate-rollback -t ${table} -c ${targetCluster}`,
+      next: `Finish it with its own flags, or take it back first: pegasus table:migrate-rollback -t ${shellQuote(table)} -c ${shellQuote(targetCluster)}`,
     },
   )
 }

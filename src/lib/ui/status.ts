@@ -3,7 +3,8 @@ import {phaseTitles} from '../migration/events.js'
 import {type Level, states} from '../migration/status/states.js'
 import type {Since, StatusReport, TableStatus} from '../migration/status/report.js'
 import {deniesLine, duplicationLines, journalLines, proxyLines, settingLines, unreadLines} from './status-parts.js'
-import {formatDuration, formatTimeOfDay, paragraph, plural, printable, shellQuote} from './text.js'
+import {formatDuration, formatTimeOfDay, paragraph, plural, printable} from './text.js'
+import {shellQuote} from '../shell-quote.js'
 
 const LABEL_WIDTH = 14
 

@@ -112,8 +112,3 @@ export function paragraph(text: string, indent: string, width: number, first = i
     .flatMap((line) => wrap(line, Math.max(20, width - indent.length)))
     .map((line, index) => (index === 0 ? first : indent) + line)
 }
-
-/** One word of a POSIX shell command line. */
-export function shellQuote(word: string): string {
-  return /^[\w%+,./:=@-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`
-}

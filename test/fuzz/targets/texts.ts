@@ -10,7 +10,8 @@ import {
   parseMetrics,
 } from '../../../src/lib/pegasus/server-text.js'
 import * as flags from '../../../src/lib/ui/parse.js'
-import {paragraph, printable, shellQuote} from '../../../src/lib/ui/text.js'
+import {shellQuote} from '../../../src/lib/shell-quote.js'
+import {paragraph, printable} from '../../../src/lib/ui/text.js'
 import {goldenExchanges, goldenHttp, goldenText} from '../../support/golden.js'
 import {mutateAsJson, mutateJsonLines} from '../json-mutations.js'
 import {below, oneOf, shapeOf, type Target} from '../target.js'

@@ -30,7 +30,7 @@ const added = record({dupid: 7, kind: 'duplication'})
 const removed = (dupid: number) => done({dupid, kind: 'remove-duplication'})
 const back = {before: '{}', beforeVersion: 1, bytes: '{}', kind: 'switch-node-back', path: '/a'}
 const config = (value: string, was: string, more: object = {}) => ({
-  ...{before: was, kind: 'set-server-config', name: 'config_sync_interval_ms', server: 's:1', side: 'source', value},
+  before: was, kind: 'set-server-config', name: 'config_sync_interval_ms', server: 's:1', side: 'source', value,
   ...more,
 })
 const level = (value: string, was: string, side = 'source') => ({
@@ -179,7 +179,7 @@ describe('a journal', () => {
       return true
     })
     const full = new MemoryFiles()
-    full.openForAppend = async () => ({append: () => Promise.reject(new Error('ENOSPC')), close: async () => {}})
+    full.openForAppend = async () => ({append: () => Promise.reject(new Error('ENOSPC')), async close() {}})
     const journal = await Journal.open('/j', 'a', 'b', clock, 'r', full)
     await assert.rejects(journal.write({kind: 'word'}), (error: MigratorError) => {
       assert.ok(isMigratorError(error, 'journal.write_failed'))

@@ -4,6 +4,7 @@ import {fileURLToPath} from 'node:url'
 
 import {formatNodeData} from '../../../src/lib/metaproxy/node-data.js'
 import {stepTitles} from '../../../src/lib/migration/rollback/index.js'
+import {jsonText} from '../../../src/lib/ui/text.js'
 import {NODE, Simulation} from '../../simulation/simulation.js'
 import {type Schema, violations} from '../../support/json-schema.js'
 
@@ -26,7 +27,7 @@ describe('results as JSON', function () {
   /** As it is printed. */
   function allows(schema: Schema, result: {outcome: string}, outcome: string): void {
     assert.equal(result.outcome, outcome, JSON.stringify(result))
-    assert.deepEqual(violations(schema, JSON.parse(JSON.stringify(result))), [])
+    assert.deepEqual(violations(schema, JSON.parse(jsonText(result))), [])
   }
 
   it('of a migration, stopped, rolled back, and done', async () => {

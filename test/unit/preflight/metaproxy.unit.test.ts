@@ -145,6 +145,15 @@ describe('preflight: metaproxy', () => {
       when: 'the switch is done and it follows',
     },
     {
+      change(facts) {
+        facts.source.configuration.appId = 0
+      },
+      id: 'metaproxy-proxies',
+      says: /^the source was not seen to have the table$/,
+      severity: 'skipped',
+      when: 'nobody told of the table on the source',
+    },
+    {
       change() {},
       id: 'metaproxy-proxies',
       says: /answering with the source's table/,

@@ -1,15 +1,8 @@
 import assert from 'node:assert/strict'
 import {execFileSync} from 'node:child_process'
 import fc from 'fast-check'
-import {
-  formatDuration,
-  jsonText,
-  paragraph,
-  printable,
-  printableLines,
-  shellQuote,
-  wrap,
-} from '../../../src/lib/ui/text.js'
+import {shellQuote} from '../../../src/lib/shell-quote.js'
+import {formatDuration, jsonText, paragraph, printable, printableLines, wrap} from '../../../src/lib/ui/text.js'
 
 describe('JSON for a terminal', () => {
   it('is the same value, and steers nothing', () => {

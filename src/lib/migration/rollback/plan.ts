@@ -4,6 +4,7 @@ import {DuplicationStatus} from '../../rpc/structs/duplication.js'
 import type {StepId} from './events.js'
 import type {RollbackRequest} from './request.js'
 import type {RollbackView} from './view.js'
+import {shellQuote} from '../../shell-quote.js'
 
 /** Just the steps that are needed, and what they rest on. */
 export interface RollbackPlan {
@@ -69,7 +70,7 @@ function planBack(view: RollbackView, request: RollbackRequest, found: string[])
     throw refuse(
       'foreign_duplication',
       `duplication ${entry.dupid} of ${table} to ${entry.remote} was begun by somebody else, as far as this machine knows`,
-      `If it belongs to the migration that is to be taken back, say so: -c ${entry.remote}, or --adopt.`,
+      `If it belongs to the migration that is to be taken back, say so: -c ${shellQuote(entry.remote)}, or --adopt.`,
     )
   }
 

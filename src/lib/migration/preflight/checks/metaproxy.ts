@@ -3,6 +3,7 @@ import {isAddress, strangers} from '../addresses.js'
 import type {Check, PreflightFacts, ProxyFacts} from '../check.js'
 import {duplicationName, isResume, metaAddresses, namesOf, nodeNamesTarget} from '../clusters.js'
 import {confirm, error, listed, named, ok, skipped, warning} from '../wording.js'
+import {shellQuote} from '../../../shell-quote.js'
 
 const NO_ROOT = 'no --root: no metaproxy node is switched, the applications are moved by hand'
 
@@ -26,7 +27,7 @@ const metaproxyNode: Check = {
       if (isResume(facts)) return ok(`ours: ${found}: an earlier run has switched it already`)
       return error(
         `${found}: that is the target already, switched by somebody or half finished`,
-        `see where it stands: pegasus table:migrate-status -t ${request.table}`,
+        `see where it stands: pegasus table:migrate-status -t ${shellQuote(request.table)}`,
       )
     }
 
@@ -75,8 +76,9 @@ const metaproxyProxies: Check = {
   id: 'metaproxy-proxies',
   needs: ['source.configuration'],
   run(facts) {
-    const {proxies, request} = facts
+    const {proxies, request, source} = facts
     if (!request.metaproxy) return skipped(NO_ROOT)
+    if (source.configuration.appId === 0) return skipped('the source was not seen to have the table')
     if (proxies.length === 0) {
       return confirm(
         'no --proxy was given: whether the metaproxies follow the switch cannot be confirmed. One that has lost its ZooKeeper session goes on' +
