@@ -201,15 +201,16 @@ describe('a reading of shipping', () => {
       {appId: APP, otherDupids: [], partitionCount: 4, primaries: 4, unreported: []},
     )
     assert.deepEqual(partitions.get(0), {
-      
-        ballot: 3,
-        committedDecree: 10,
-        confirmedDecree: 6,
-        duplicating: true,
-        failMode: 'FAIL_SLOW',
-        fenceDecree: 12
-      ,
-      lagMutations: 1, partitionIndex: 0, server: A, shippedDecree: 9,
+      ballot: 3,
+      committedDecree: 10,
+      confirmedDecree: 6,
+      duplicating: true,
+      failMode: 'FAIL_SLOW',
+      fenceDecree: 12,
+      lagMutations: 1,
+      partitionIndex: 0,
+      server: A,
+      shippedDecree: 9,
     })
     const {confirmedDecree, fenceDecree, shippedDecree} = partitions.get(2)!
     assert.deepEqual(

@@ -30,7 +30,12 @@ const added = record({dupid: 7, kind: 'duplication'})
 const removed = (dupid: number) => done({dupid, kind: 'remove-duplication'})
 const back = {before: '{}', beforeVersion: 1, bytes: '{}', kind: 'switch-node-back', path: '/a'}
 const config = (value: string, was: string, more: object = {}) => ({
-  before: was, kind: 'set-server-config', name: 'config_sync_interval_ms', server: 's:1', side: 'source', value,
+  before: was,
+  kind: 'set-server-config',
+  name: 'config_sync_interval_ms',
+  server: 's:1',
+  side: 'source',
+  value,
   ...more,
 })
 const level = (value: string, was: string, side = 'source') => ({

@@ -77,7 +77,11 @@ describe('waitUntil, to the millisecond', () => {
     const shown: number[] = []
     let looks = 0
     const seen = waitUntil({
-      ...options, clock, done: (n: number) => n === 2, observe: async () => ++looks, signal,
+      ...options,
+      clock,
+      done: (n: number) => n === 2,
+      observe: async () => ++looks,
+      signal,
       onProgress: (n) => void shown.push(n),
     })
     assert.equal(await clock.run(seen), 2)
