@@ -217,11 +217,7 @@ export class Simulation {
     )
   }
 
-  rollback(
-    options: DriveOptions = {},
-    request: Partial<RollbackRequest> = {},
-    dryRun = false,
-  ): Driver<RollbackResult> {
+  rollback(options: DriveOptions = {}, request: Partial<RollbackRequest> = {}, dryRun = false): Driver<RollbackResult> {
     return this.drive(options, (world, signal, emit) =>
       rollback(
         {

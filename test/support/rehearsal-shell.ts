@@ -1,5 +1,6 @@
 // `pegasus table:migrate` with a rehearsed migration behind it, for tests that need a process or a terminal:
-// REHEARSAL says which plot, REHEARSAL_SPEED how fast, REHEARSAL_REPORT which file is to hear of the end.
+// REHEARSAL says which plot, REHEARSAL_SPEED how fast, REHEARSAL_REPORT which file is to hear of the end,
+// REHEARSAL_HOLD that it waits for the key first.
 import {appendFileSync} from 'node:fs'
 import {fileURLToPath} from 'node:url'
 import {Config, Errors} from '@oclif/core'
