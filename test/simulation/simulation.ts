@@ -92,6 +92,8 @@ export interface DriveOptions {
   /** Default: the machine `here`. */
   machine?: Machine
   onEvent?(event: MigrationEvent | RollbackEvent, life: Life): void
+  /** What is asked about before anything is changed. */
+  onPlan?(effects: readonly string[]): void
   /** Operators' executables; nothing of them runs outside of this process. */
   operatorHooks?: OperatorHooks
   wrapEffects?(live: Effects, life: Life): Effects
@@ -206,7 +208,10 @@ export class Simulation {
         world,
         {
           askMoved: async () => options.askMoved ?? 'moved',
-          confirm: async () => true,
+          async confirm({effects}) {
+            options.onPlan?.(effects)
+            return true
+          },
           emit: (event) => {
             this.moveApplications(event)
             emit(event)

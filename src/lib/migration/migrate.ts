@@ -5,7 +5,6 @@ import {Cutover} from './cutover.js'
 import {JournaledEffects} from './effects-journaled.js'
 import {DENY_ENV} from './effects-live.js'
 import {RecordingEffects} from './effects-recording.js'
-import {describeEffect} from './effects.js'
 import {restoreSyncInterval} from './fast-cutover.js'
 import type {PhaseId} from './events.js'
 import type {Migrate, MigrateHooks, MigrationWorld} from './index.js'
@@ -14,6 +13,7 @@ import {askHook, tellHook} from './operator-hooks/calls.js'
 import {perhapsOverwritten, wasDrainedBeforeSwitch} from './node-watch.js'
 import {findEntry} from './phases/duplicate.js'
 import {locate, type Position} from './position.js'
+import {rehearseRest, sentences} from './rehearsal.js'
 import {ResultBuilder} from './result-builder.js'
 import type {MigrationResult} from './result.js'
 import {cutoverPhases, phases, runPhases} from './runner.js'
@@ -45,16 +45,19 @@ export const migrate: Migrate = async (request, world, hooks, {dryRun, signal}) 
   }
 }
 
-/** Preflight for real, every later phase on the recording twin. */
+/** Preflight for real, what is left of the later phases on the recording twin. */
 async function rehearse(context: MigrationContext, builder: ResultBuilder): Promise<MigrationResult> {
-  const {error, timings} = await runPhases(context, phases)
-  builder.addTimings(timings)
-  if (context.effects instanceof RecordingEffects) builder.effects = sentences(context, context.effects)
-  return error === undefined ? builder.finish(context, 'dry-run') : builder.failed(error, 'refused', context)
-}
-
-function sentences({request}: MigrationContext, {recorded}: RecordingEffects): string[] {
-  return recorded.map((effect) => describeEffect(effect, request.table))
+  const checked = await runPhases(context, phases.slice(0, 1))
+  builder.addTimings(checked.timings)
+  if (checked.error !== undefined) return builder.failed(checked.error, 'refused', context)
+  try {
+    const {error, timings} = await rehearseRest(context)
+    builder.addTimings(timings)
+    if (context.effects instanceof RecordingEffects) builder.effects = sentences(context, context.effects)
+    return error === undefined ? builder.finish(context, 'dry-run') : builder.failed(error, 'refused', context)
+  } catch (error) {
+    return builder.failed(error, 'refused', context)
+  }
 }
 
 class Run {
@@ -249,11 +252,10 @@ class Run {
     return this.hooks.confirm({effects, result: this.builder.finish(this.context, 'dry-run')})
   }
 
-  /** What the phases would do, from the recording twin. */
   private async plan(): Promise<string[]> {
     const {context} = this
     const recording = new RecordingEffects(context.request.table, () => {})
-    const rehearsal: MigrationContext = {
+    const {error} = await rehearseRest({
       ...context,
       dryRun: true,
       effects: recording,
@@ -261,8 +263,7 @@ class Run {
       hints: {...context.hints, settings: [...context.hints.settings]},
       journal: undefined,
       state: {...freshState(), facts: context.state.facts, timers: context.state.timers},
-    }
-    const {error} = await runPhases(rehearsal, phases.slice(1))
+    })
     if (error !== undefined) throw error
     return sentences(context, recording)
   }
