@@ -15,6 +15,7 @@ export interface Report {
 }
 
 const COMMAND_LIMIT_MS = 3_600_000
+const ELECTION_LIMIT_MS = 120_000
 const POLL_MS = 250
 /** Until servers that came back are found healthy again, and counters are fresh. */
 const REST_MS = 15_000
@@ -206,7 +207,17 @@ class Script {
   /** It must be a state that needs nobody; a rollback keeps the copy unless it is told to drop it. */
   private async judgeStatus(side: 'source' | 'target'): Promise<void> {
     const {overseer, simulation, trace} = this.stage
-    const {because, state} = await simulation.status()
+    const {metaproxy} = simulation.request
+    // As asked on a machine that may have no journal of it.
+    const where = metaproxy ? {zooKeeperHosts: metaproxy.hosts, zooKeeperRoot: metaproxy.root} : {}
+    let {because, state} = await simulation.status(where)
+    const untilMs = simulation.clock.nowMs() + ELECTION_LIMIT_MS
+    // Metas that have just been started again elect a leader first.
+    while (state === 'unreachable' && simulation.clock.nowMs() < untilMs) {
+      await simulation.sleep(POLL_MS)
+      ;({because, state} = await simulation.status(where))
+    }
+
     trace.add('status', `${state}: ${because}`)
     const wanted = side === 'target' ? ['migrated', 'handed-over'] : ['idle', 'orphan-target']
     if (!wanted.includes(state))

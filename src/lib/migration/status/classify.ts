@@ -1,7 +1,7 @@
 import {shortList} from '../proof/shipping.js'
 import type {StatusFacts, TargetFacts} from './facts.js'
 import type {StateId} from './states.js'
-import {type StatusView, viewOf} from './view.js'
+import {CLOSED, type StatusView, viewOf} from './view.js'
 
 /** What a table's facts come to. */
 export interface NamedState {
@@ -149,7 +149,12 @@ function classifyDenied(facts: StatusFacts, view: StatusView, deny: string): Nam
     return named('cutover', `${carries}${since}${who}${holder}.`)
   }
 
-  if (!view.ourDeny) return named('foreign-deny', `${carries}, and no journal here says why.`)
+  if (!view.ourDeny) {
+    const hint =
+      deny === CLOSED && !facts.node ? ' A finished migration leaves just that: with --root its node is read.' : ''
+    return named('foreign-deny', `${carries}, and no journal here says why.${hint}`)
+  }
+
   const ended = journal?.ended
     ? `its run ended (${journal.ended.outcome})`
     : 'its run has not ended and is past its bound'

@@ -10,7 +10,8 @@ const FORGOTTEN_AFTER_MS = 24 * 3600_000
 const RECENT_MS = 60_000
 const DEFAULT_THRESHOLD = 10_000
 /** Refuses reads and writes: what the source keeps after a migration (product.md, I5). */
-const CLOSED = 'reconfig*all'
+/** What a finished migration leaves on the source. */
+export const CLOSED = 'reconfig*all'
 
 /** Ends of a run after which nothing is left to do. */
 const finished = new Set(['handed-over', 'migrated', 'rolled-back'])
