@@ -1,5 +1,5 @@
 import {assertClean} from '../judge.js'
-import {TABLE} from '../simulation.js'
+import {NODE, TABLE} from '../simulation.js'
 import type {Plan} from './plan.js'
 import {type Acting, type Command, Stage} from './stage.js'
 
@@ -16,6 +16,7 @@ export interface Report {
 
 const COMMAND_LIMIT_MS = 3_600_000
 const ELECTION_LIMIT_MS = 120_000
+const SESSION_LIMIT_MS = 30_000
 const POLL_MS = 250
 /** Until servers that came back are found healthy again, and counters are fresh. */
 const REST_MS = 15_000
@@ -191,6 +192,7 @@ class Script {
     if (this.isOver) return
     if (side === 'target' && !overseer.refusals('source').includes('source: env reconfig*all'))
       overseer.fail('I3', 'the source does not refuse everyone')
+    await this.untilLocksEnd()
     try {
       assertClean(simulation)
     } catch (error) {
@@ -202,6 +204,14 @@ class Script {
       if (aborted !== undefined && !overseer.hasMeddled('pause', 'remove', 'drop'))
         overseer.fail('crash', `${address} went down: ${aborted}`)
     }
+  }
+
+  /** The lock of a command that lost ZooKeeper ends with its session. */
+  private async untilLocksEnd(): Promise<void> {
+    const {simulation} = this.stage
+    const untilMs = simulation.clock.nowMs() + SESSION_LIMIT_MS
+    while (simulation.zookeeper.children(NODE).length > 0 && simulation.clock.nowMs() < untilMs)
+      await simulation.sleep(POLL_MS)
   }
 
   /** It must be a state that needs nobody; a rollback keeps the copy unless it is told to drop it. */

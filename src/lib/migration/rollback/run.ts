@@ -60,12 +60,14 @@ export class Run {
     let context: RollbackContext
     try {
       this.observed = await this.look()
-      const plan = planRollback(this.observed.view, this.request)
-      this.report.observed(this.observed.view, plan.found)
-      for (const message of plan.warnings) this.tell({code: 'rollback.plan', message, type: 'warning'})
-      context = this.contextOf(this.observed, plan, new RecordingEffects(this.request.table, () => {}))
+      const agreed = planRollback(this.observed.view, this.request)
+      this.report.observed(this.observed.view, agreed.found)
+      for (const message of agreed.warnings) this.tell({code: 'rollback.plan', message, type: 'warning'})
+      context = this.contextOf(this.observed, agreed, new RecordingEffects(this.request.table, () => {}))
       const refused = await this.announce(context)
       if (refused) return refused
+      await this.takeLock(this.observed)
+      const plan = await this.lookAgain(this.observed, agreed)
       context = await this.armed(this.observed, plan)
     } catch (error) {
       return this.report.failed(error, 'refused')
@@ -99,11 +101,9 @@ export class Run {
     return agreed ? undefined : this.report.finish('refused')
   }
 
-  /** Lock, journal and effects that are carried out. */
-  private async armed(observed: Observed, plan: RollbackPlan): Promise<RollbackContext> {
+  private async takeLock(observed: Observed): Promise<void> {
     const {clock, journalDirectory} = this.world
     const {signal} = this.options
-    const {view} = observed
     const {limitMs, table} = this.request
     this.lock = await insist(this.mending(), {limitMs, signal}, 'taking the lock', () =>
       acquireLock(
@@ -116,12 +116,39 @@ export class Run {
           ...(this.world.files ? {files: this.world.files} : {}),
           ...(this.world.openLocks ? {openLocks: this.world.openLocks} : {}),
           ...(this.world.processes ? {processes: this.world.processes} : {}),
-          sourceCluster: view.source.cluster,
+          sourceCluster: observed.view.source.cluster,
           table,
         },
         signal,
       ),
     )
+  }
+
+  /**
+   * Whoever held the lock until now may have changed what was seen before. What is taken back is what is there now, as long as
+   * it is of the kind that was agreed to.
+   * @throws MigratorError `rollback.changed`
+   */
+  private async lookAgain(before: Observed, agreed: RollbackPlan): Promise<RollbackPlan> {
+    this.observed = await this.look()
+    await before.store?.close()
+    const plan = planRollback(this.observed.view, this.request)
+    if (plan.kind !== agreed.kind) {
+      throw new MigratorError('rollback.changed', `${this.request.table} is not as it was: ${plan.found.join(' ')}`, {
+        exitCode: ExitCode.refused,
+        next: 'Nothing was changed. Run the same command again to see what it would do now.',
+      })
+    }
+
+    if (plan.steps.join() !== agreed.steps.join()) this.tell({steps: plan.steps, type: 'steps'})
+    return plan
+  }
+
+  /** Journal and effects that are carried out. */
+  private async armed(observed: Observed, plan: RollbackPlan): Promise<RollbackContext> {
+    const {clock} = this.world
+    const {view} = observed
+    const {table} = this.request
     if (view.target) await this.openJournal(observed, view.target)
     const live = new LiveEffects({
       clock,
