@@ -68,28 +68,33 @@ export function tcpNetwork(): SandboxNetwork {
   }
 }
 
+/** Servers within this process that listen, by address. */
+export type OpenServers = Map<string, {accept: Accept; streams: Set<Duplex>}>
+
+/** Opens a server there, which can be closed and opened again. */
+export async function listenIn(open: OpenServers, address: string, accept: Accept): Promise<Listener> {
+  const streams = new Set<Duplex>()
+  const listener: Listener = {
+    address,
+    async close() {
+      open.delete(address)
+      for (const stream of streams) stream.destroy()
+      streams.clear()
+    },
+    async open() {
+      open.set(address, {accept, streams})
+    },
+  }
+  await listener.open()
+  return listener
+}
+
 /** Streams within this process: no sockets, no ports, nothing that depends on the machine. */
 export function memoryNetwork(firstPort = 34_601): SandboxNetwork {
-  const open = new Map<string, {accept: Accept; streams: Set<Duplex>}>()
+  const open: OpenServers = new Map()
   let nextPort = firstPort
   return {
-    async listen(accept) {
-      const address = `127.0.0.1:${nextPort++}`
-      const streams = new Set<Duplex>()
-      const listener: Listener = {
-        address,
-        async close() {
-          open.delete(address)
-          for (const stream of streams) stream.destroy()
-          streams.clear()
-        },
-        async open() {
-          open.set(address, {accept, streams})
-        },
-      }
-      await listener.open()
-      return listener
-    },
+    listen: (accept) => listenIn(open, `127.0.0.1:${nextPort++}`, accept),
     transport: {
       async connect(address, signal) {
         signal.throwIfAborted()

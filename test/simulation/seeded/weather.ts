@@ -2,7 +2,7 @@ import {Duplex} from 'node:stream'
 
 import type {Clock} from '../../../src/lib/clock.js'
 import type {Transport} from '../../../src/lib/rpc/transport.js'
-import type {Accept, Listener, SandboxNetwork} from '../../sandbox/network.js'
+import {listenIn, type OpenServers, type SandboxNetwork} from '../../sandbox/network.js'
 
 /** A way through the network: who opened the connection, to which address; `back`: an answer. */
 export interface Way {
@@ -118,7 +118,7 @@ export function weatherNetwork(
   weather: Weather,
   firstPort = 34_601,
 ): SandboxNetwork & {transportOf(from: string): Transport} {
-  const open = new Map<string, {accept: Accept; streams: Set<Duplex>}>()
+  const open: OpenServers = new Map()
   let nextPort = firstPort
   const transportOf = (from: string): Transport => ({
     async connect(address, signal) {
@@ -140,23 +140,7 @@ export function weatherNetwork(
     },
   })
   return {
-    async listen(accept) {
-      const address = `127.0.0.1:${nextPort++}`
-      const streams = new Set<Duplex>()
-      const listener: Listener = {
-        address,
-        async close() {
-          open.delete(address)
-          for (const stream of streams) stream.destroy()
-          streams.clear()
-        },
-        async open() {
-          open.set(address, {accept, streams})
-        },
-      }
-      await listener.open()
-      return listener
-    },
+    listen: (accept) => listenIn(open, `127.0.0.1:${nextPort++}`, accept),
     transport: transportOf('servers'),
     transportOf,
   }
