@@ -1,9 +1,9 @@
 import {createRequire} from 'node:module'
-import type {Socket} from 'node:net'
 import type * as ZooKeeperClient from 'node-zookeeper-client'
 
-import type {Clock, Timer} from '../clock.js'
-import {MigratorError, messageOf} from '../errors.js'
+import type {Clock} from '../clock.js'
+import type {MigratorError} from '../errors.js'
+import {Connecting, type ConnectionManager} from './zookeeper-connecting.js'
 import {type Answer, connectionLost, translate, unauthenticated} from './zookeeper-errors.js'
 import type {ZooKeeperAuth} from './zookeeper-options.js'
 
@@ -21,22 +21,6 @@ export interface TransactionPart {
   data?: Buffer
   path: string
   version: number
-}
-
-/** What of node-zookeeper-client's inside must be held to make it end: a unit test pins these names. */
-interface ConnectionManager {
-  connect(): void
-  connectTimeoutHandler: NodeJS.Timeout | null
-  findNextServer(callback: (server: {host: string; port: number}) => void): void
-  onSocketConnected(): void
-  onSocketData(bytes: Buffer): void
-  onSocketError(error: Error): void
-  /** What has arrived of an answer that is not complete. */
-  pendingBuffer?: Buffer | null
-  servers: {host: string; port: number}[]
-  sessionId: Buffer
-  sessionPassword: Buffer
-  socket?: Socket
 }
 
 /** What ZooKeeper knows a session by: with it another connection goes on with the same one. */
@@ -83,10 +67,7 @@ export type OpenSession = (options: SessionOptions) => Session
 /** With a real ZooKeeper. */
 export const openZooKeeperSession: OpenSession = (options) => new ZooKeeperSession(options)
 
-const RETRY_DELAY_MS = 200
 const CLOSE_LIMIT_MS = 1000
-/** ZooKeeper's own limit for a node and for an answer is 1 MiB; the library would wait for 2 GiB. */
-const MAX_ANSWER_BYTES = 4 * 1024 * 1024
 
 /**
  * One session with ZooKeeper, around node-zookeeper-client, which by itself retries for ever, waits for ever on a
@@ -94,14 +75,11 @@ const MAX_ANSWER_BYTES = 4 * 1024 * 1024
  */
 export class ZooKeeperSession {
   private readonly client: ZooKeeperClient.Client
+  private readonly connecting: Connecting
   private ended = false
-  private handshakeTimer: Timer | undefined
-  private lastSocketError: string | undefined
   private readonly manager: ConnectionManager
   private onEnd: ((error: MigratorError) => void) | undefined
   private readonly options: SessionOptions
-  private retryTimer: Timer | undefined
-  private tcpConnected = false
 
   constructor(options: SessionOptions) {
     this.options = options
@@ -112,7 +90,10 @@ export class ZooKeeperSession {
       this.manager.sessionPassword = Buffer.from(options.resume.password)
     }
 
-    this.tame()
+    const {clock, handshakeLimitMs, hosts} = options
+    const [fail, isOver] = [(error: MigratorError) => this.fail(error), () => this.ended]
+    this.connecting = new Connecting(this.manager, {clock, fail, handshakeLimitMs, hosts, isOver})
+    this.endWithConnection()
     if (options.auth) this.client.addAuthInfo(options.auth.scheme, Buffer.from(options.auth.credentials))
   }
 
@@ -171,7 +152,7 @@ export class ZooKeeperSession {
   connect(signal: AbortSignal): Promise<void> {
     return this.run(signal, (done) => {
       this.client.once('connected', () => {
-        this.handshakeTimer?.cancel()
+        this.connecting.isIn()
         done(null, undefined, '/')
       })
       this.client.connect()
@@ -196,13 +177,7 @@ export class ZooKeeperSession {
   /** Ends the session without a word. */
   destroy(): void {
     this.ended = true
-    this.handshakeTimer?.cancel()
-    this.retryTimer?.cancel()
-    if (this.manager.connectTimeoutHandler) clearTimeout(this.manager.connectTimeoutHandler)
-    this.manager.socket?.removeAllListeners()
-    // A socket may still report what it met before it was destroyed; unheard, that would end the process.
-    this.manager.socket?.on('error', () => {})
-    this.manager.socket?.destroy()
+    this.connecting.stop()
   }
 
   /** Ends the session without a word; whoever waits on it gets `error`. */
@@ -238,13 +213,12 @@ export class ZooKeeperSession {
 
   /** Why there is no session (yet), as far as it is known. */
   get trouble(): string {
-    if (this.tcpConnected) return 'it accepts connections and does not answer as ZooKeeper does'
-    return this.lastSocketError ?? 'no connection within the time limit'
+    return this.connecting.trouble
   }
 
   /** Whether any server accepted a TCP connection. */
   get wasAccepted(): boolean {
-    return this.tcpConnected
+    return this.connecting.wasAccepted
   }
 
   private run<T>(
@@ -276,49 +250,11 @@ export class ZooKeeperSession {
     })
   }
 
-  /** Takes from the library what it does without end: reconnecting, and throwing out of a socket's event handler. */
-  private tame(): void {
-    const {manager, options} = this
-    let attempts = 0
-    manager.findNextServer = (callback) => {
-      // Also called once more out of the handler of the socket's end, after that has ended the session.
-      if (this.ended) return
-      const server = manager.servers[attempts % manager.servers.length]!
-      const delayMs = attempts++ < manager.servers.length ? 0 : RETRY_DELAY_MS
-      this.retryTimer = options.clock.setTimer(delayMs, () => {
-        callback(server)
-        this.handshakeTimer?.cancel()
-        this.handshakeTimer = options.clock.setTimer(options.handshakeLimitMs, () => manager.socket?.destroy())
-      })
-    }
-
-    const {onSocketConnected, onSocketData, onSocketError} = manager
-    manager.onSocketConnected = () => {
-      this.tcpConnected = true
-      onSocketConnected.call(manager)
-    }
-
-    manager.onSocketData = (bytes) => {
-      if ((manager.pendingBuffer?.length ?? 0) + bytes.length > MAX_ANSWER_BYTES) {
-        this.fail(connectionLost(options.hosts, `it sends an answer of more than ${MAX_ANSWER_BYTES} bytes`))
-        return
-      }
-
-      try {
-        onSocketData.call(manager, bytes)
-      } catch (error) {
-        this.fail(connectionLost(options.hosts, `it does not answer as ZooKeeper does: ${messageOf(error)}`))
-      }
-    }
-
-    manager.onSocketError = (error) => {
-      this.lastSocketError = error.message
-      onSocketError.call(manager, error)
-    }
-
-    this.client.on('expired', () => this.fail(connectionLost(options.hosts, 'the session expired')))
-    this.client.on('authenticationFailed', () => this.fail(unauthenticated(options.auth?.scheme)))
+  private endWithConnection(): void {
+    const {client, options} = this
+    client.on('expired', () => this.fail(connectionLost(options.hosts, 'the session expired')))
+    client.on('authenticationFailed', () => this.fail(unauthenticated(options.auth?.scheme)))
     // The library would reconnect, and send again what it had not sent yet; what was sent stays unanswered.
-    this.client.on('disconnected', () => this.fail(connectionLost(options.hosts, this.lastSocketError)))
+    client.on('disconnected', () => this.fail(connectionLost(options.hosts, this.connecting.socketError)))
   }
 }
