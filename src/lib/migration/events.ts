@@ -25,6 +25,9 @@ export interface Progress {
   /** Partitions that are there already, of `partitionCount`. */
   partitionsDone?: number
   partitionCount?: number
+  /** Servers that are there already, of `serverCount`: where servers are waited for, not partitions. */
+  serversDone?: number
+  serverCount?: number
   /** Mutations that the source's meta knows to be on the target: confirmed decrees, summed over the partitions. */
   confirmedMutations?: number
   /** Mutations committed on the source and not yet acknowledged by the target. */

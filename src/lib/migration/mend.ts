@@ -1,5 +1,6 @@
 import {deadline, sleep} from '../clock.js'
 import {isMigratorError, messageOf, MigratorError} from '../errors.js'
+import {plural} from '../plural.js'
 import {DuplicationStatus} from '../rpc/structs/duplication.js'
 import type {MigrationContext} from './context.js'
 import {proveEverywhere} from './proof/deny.js'
@@ -119,7 +120,10 @@ export async function proveWritable(
       cluster: source,
       limitMs: liftLimitMs(configSyncMs) + PROOF_MARGIN_MS,
       onProgress: ({partitionCount, proved}) =>
-        emit({sentence: `${proved} of ${partitionCount} partitions accept writes again`, type: 'undo-progress'}),
+        emit({
+          sentence: `${proved} of ${plural(partitionCount, 'partition accepts', 'partitions accept')} writes again`,
+          type: 'undo-progress',
+        }),
       pool: client.pool,
       signal,
       table: request.table,

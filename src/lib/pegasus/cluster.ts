@@ -1,5 +1,6 @@
 import {rpcErrorName} from '../rpc/rpc-errors.js'
 import {MigratorError} from '../errors.js'
+import {plural} from '../plural.js'
 import {type Call, metaCalls} from '../rpc/calls.js'
 import {MetaFunctionLevel, NodeStatus} from '../rpc/structs/cluster.js'
 import {DuplicationFailMode, type DuplicationEntry, DuplicationStatus} from '../rpc/structs/duplication.js'
@@ -137,7 +138,7 @@ export class Cluster {
     const complete = sorted.every(({pid}, index) => pid.appId === appId && pid.partitionIndex === index)
     if (!complete || sorted.length !== partitionCount) {
       const facts = {appId, got: sorted.length, partitionCount, table: name}
-      const message = `the configuration of ${name} names ${sorted.length} of ${partitionCount} partitions`
+      const message = `the configuration of ${name} names ${sorted.length} of ${plural(partitionCount, 'partition')}`
       throw new MigratorError('meta.bad_answer', message, {facts, retrySafe: true})
     }
 

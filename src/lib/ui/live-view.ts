@@ -79,7 +79,7 @@ export class LiveView {
     const above: Line[] = [
       denied ? deniedLine(denied, nowMs, room.columns) : '',
       ...(progress ? twoLines(progress.text, room) : []),
-      progress ? partitionsLine(progress, room.columns) : '',
+      progress ? doneLine(progress, room.columns) : '',
       this.lagLine(room.columns),
       this.remaining(nowMs),
       ...(progress?.worst ? twoLines(`worst: ${progress.worst}`, room) : []),
@@ -141,9 +141,15 @@ function twoLines(text: string, {columns}: Room): string[] {
 }
 
 /** `7/8 partitions  █████████████████░░░` */
-function partitionsLine({partitionCount, partitionsDone = 0}: Progress, columns: number): string {
-  if (partitionCount === undefined) return ''
-  const figure = `${formatCount(partitionsDone)}/${formatCount(partitionCount)} partitions`
+function doneLine(progress: Progress, columns: number): string {
+  const {partitionCount, partitionsDone = 0, serverCount, serversDone = 0} = progress
+  if (partitionCount !== undefined) return shareLine(partitionsDone, partitionCount, 'partition', columns)
+  return serverCount === undefined ? '' : shareLine(serversDone, serverCount, 'server', columns)
+}
+
+/** `done` of `count`, as figures and as a bar. */
+export function shareLine(done: number, count: number, noun: string, columns: number): string {
+  const figure = `${formatCount(done)}/${plural(count, noun)}`
   const width = Math.min(BAR_WIDTH, columns - figure.length - 2)
-  return joinFitting([figure, width < 4 ? '' : bar(partitionsDone, partitionCount, width)], columns, '  ')
+  return joinFitting([figure, width < 4 ? '' : bar(done, count, width)], columns, '  ')
 }

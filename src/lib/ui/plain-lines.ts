@@ -21,15 +21,22 @@ export function formatFields(fields: Fields): string {
 }
 
 export function progressFields(progress: Progress): Fields {
-  const {deniedForMs, etaMs, lagMutations, partitionCount, partitionsDone, text, worst} = progress
+  const {deniedForMs, etaMs, lagMutations, partitionCount, partitionsDone, serverCount, serversDone, text, worst} =
+    progress
   return {
-    partitions: partitionCount === undefined ? undefined : `${partitionsDone ?? 0}/${partitionCount}`,
+    partitions: shareOf(partitionsDone, partitionCount),
+    servers: shareOf(serversDone, serverCount),
     lagMutations,
     etaMs: etaMs === undefined ? undefined : Math.round(etaMs),
     deniedForMs: deniedForMs === undefined ? undefined : Math.round(deniedForMs),
     worst,
     text,
   }
+}
+
+/** `5/8`; undefined where nothing is counted. */
+function shareOf(done = 0, count?: number): string | undefined {
+  return count === undefined ? undefined : `${done}/${count}`
 }
 
 /** One line with a timestamp per event; for pipes, logs and terminals that cannot move their cursor. */

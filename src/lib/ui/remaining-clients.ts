@@ -1,5 +1,5 @@
 import type {MigrationResult} from '../migration/result.js'
-import {formatCount, plural} from './text.js'
+import {plural} from './text.js'
 
 /** Whether somebody still asks the source, as far as its servers' counters can tell; undefined when they told nothing. */
 export function remainingClientsSentence({remainingClients, source, table}: MigrationResult): string | undefined {
@@ -13,7 +13,7 @@ export function remainingClientsSentence({remainingClients, source, table}: Migr
   }
 
   const figures = asking.map(
-    ({reads, server, writes}) => `${server} ${formatCount(reads)} reads and ${formatCount(writes)} writes`,
+    ({reads, server, writes}) => `${server} ${plural(reads, 'read')} and ${plural(writes, 'write')}`,
   )
   const ours = mayBeOurs ? ', the last probes of this tool perhaps among them' : ''
   const id = source.tableId === undefined ? '' : ` that begin with ${source.tableId}.`

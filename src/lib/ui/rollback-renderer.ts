@@ -1,8 +1,7 @@
-import type {Progress} from '../migration/events.js'
 import {type RollbackEvent, type StepId, stepTitles} from '../migration/rollback/index.js'
 import {type Line, LiveList, type Room} from './live-list.js'
 import {LiveView} from './live-view.js'
-import {PlainLines, Silent} from './plain-lines.js'
+import {PlainLines, progressFields, Silent} from './plain-lines.js'
 
 const PROGRESS_INTERVAL_MS = 5000
 
@@ -81,10 +80,6 @@ export class RollbackList extends LiveList<StepId> implements RollbackRenderer {
   }
 }
 
-function partitionsOf({partitionCount, partitionsDone = 0}: Progress): string | undefined {
-  return partitionCount === undefined ? undefined : `${partitionsDone}/${partitionCount}`
-}
-
 /** One line with a timestamp per event; for pipes and logs. */
 export class RollbackLines extends PlainLines implements RollbackRenderer {
   private shownAtMs = Number.NEGATIVE_INFINITY
@@ -101,8 +96,7 @@ export class RollbackLines extends PlainLines implements RollbackRenderer {
       case 'progress': {
         if (atMs - this.shownAtMs < PROGRESS_INTERVAL_MS) break
         this.shownAtMs = atMs
-        const {progress} = event
-        this.line(atMs, {event: 'progress', partitions: partitionsOf(progress), text: progress.text}, place)
+        this.line(atMs, {event: 'progress', ...progressFields(event.progress)}, place)
         break
       }
 

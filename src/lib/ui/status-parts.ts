@@ -16,7 +16,9 @@ export function duplicationLines(
   const whose = ours ? 'ours' : 'not in the journal here'
   const lines = [`${dupid} to ${remote}, ${status}, ${whose}, added ${formatDuration(nowMs - createdAtMs)} ago`]
   const pending = pendingMutations === undefined ? 'lag unknown' : `${plural(pendingMutations, 'mutation')} pending`
-  lines.push(`${formatCount(shippingPartitions)} of ${plural(partitionCount ?? 0, 'partition')} ship, ${pending}`)
+  lines.push(
+    `${formatCount(shippingPartitions)} of ${plural(partitionCount ?? 0, 'partition ships', 'partitions ship')}, ${pending}`,
+  )
   const worst = lag
     .slice(0, WORST)
     .map(({lagMutations, partitionIndex, server}) => `${partitionIndex} on ${server}: ${formatCount(lagMutations)}`)
@@ -25,12 +27,14 @@ export function duplicationLines(
       `lag per partition, worst first: ${worst.join('; ')}${lag.length > WORST ? `; ${formatCount(lag.length - WORST)} more in --json` : ''}`,
     )
   if (unreported.length > 0)
-    lines.push(`${plural(unreported.length, 'partition')} do not report it yet: ${listed(unreported)}`)
+    lines.push(
+      `${plural(unreported.length, 'partition does', 'partitions do')} not report it yet: ${listed(unreported)}`,
+    )
   const odd = lag.filter(({failMode}) => failMode !== 'FAIL_SLOW')
   if (odd.length > 0) lines.push(`${plural(odd.length, 'partition')} in ${odd[0]!.failMode}: mutations may be skipped`)
   if (batching.length > 0)
     lines.push(
-      `${plural(batching.length, 'source server')} ship in batches, which may reorder overwrites: ${listed(batching)}`,
+      `${plural(batching.length, 'source server ships', 'source servers ship')} in batches, which may reorder overwrites: ${listed(batching)}`,
     )
   return [...lines, ...others]
 }

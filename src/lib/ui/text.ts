@@ -1,3 +1,5 @@
+export {formatCount, plural} from '../plural.js'
+
 const CONTROL = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu
 
 /**
@@ -45,16 +47,6 @@ export function formatSeconds(durationMs: number): string {
 
 function join(large: number, largeUnit: string, small: number, smallUnit: string): string {
   return small === 0 ? `${large} ${largeUnit}` : `${large} ${largeUnit} ${small} ${smallUnit}`
-}
-
-/** `12,345` */
-export function formatCount(count: number): string {
-  return count.toLocaleString('en-US')
-}
-
-/** `1 partition`, `8 partitions` */
-export function plural(count: number, noun: string): string {
-  return `${formatCount(count)} ${noun}${count === 1 ? '' : 's'}`
 }
 
 /** Time of day on the wall clock, `08:00:12 UTC`. */

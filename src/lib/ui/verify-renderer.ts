@@ -1,14 +1,13 @@
 import type {Clock} from '../clock.js'
 import type {VerifyEvent, VerifyProgressEvent, VerifyResult, VerifyStartedEvent} from '../migration/verify/run.js'
 import type {Canvas} from './frame-painter.js'
-import {bar} from './gauge.js'
 import {type Line, LiveList, type Room} from './live-list.js'
+import {shareLine} from './live-view.js'
 import {PlainLines, Silent} from './plain-lines.js'
 import {chooseRenderer} from './renderer.js'
 import {formatCount, formatSeconds, joinFitting, plural, printable} from './text.js'
 
 const PROGRESS_INTERVAL_MS = 5000
-const BAR_WIDTH = 20
 const COMPARE = 'compare'
 
 /** Shows a comparison while it goes on. */
@@ -48,11 +47,7 @@ function figures(progress: VerifyProgressEvent, {columns}: Room): Line[] {
   ]
   return [
     joinFitting([`${plural(rowsCompared, 'row')} compared`, `${formatCount(rowsPerSecond)} a second`], columns),
-    joinFitting(
-      [`${formatCount(done)}/${formatCount(partitionCount)} partitions`, bar(done, partitionCount, BAR_WIDTH)],
-      columns,
-      '  ',
-    ),
+    shareLine(done, partitionCount, 'partition', columns),
     etaMs === undefined ? '' : `about ${formatSeconds(etaMs)} to go`,
     open.filter((text) => text !== '').join(', '),
   ]

@@ -266,7 +266,7 @@ describe('a reading of shipping', () => {
 
   it('is told to a person', async () => {
     const view = await read(servers()).view
-    assert.equal(notShipping(view), 'partitions 3 do not ship yet (servers b:1)')
+    assert.equal(notShipping(view), 'partition 3 does not ship yet (server b:1)')
     const odd = {
       ...view,
       partitions: new Map([...view.partitions].map(([index, p]) => [index, {...p, duplicating: true}])),

@@ -145,12 +145,12 @@ describe('the book of fences', () => {
     book.shipped(shipped(2, 14))
     assert.equal(book.worst, 'partition 1 on s1:1: 8 mutations to go')
     book.shipped(shipped(1, 20))
-    assert.equal(book.worst, 'partition 2 on s2:1: 1 mutations to go')
+    assert.equal(book.worst, 'partition 2 on s2:1: 1 mutation to go')
     book.shipped(shipped(2, 15))
     assert.equal(book.worst, undefined)
     const silent = bookOf(clock, {since: [0]})
     silent.note([fence(0, 0)], 0)
-    assert.equal(silent.worst, 'partition 0 on s0:1: 1 mutations to go')
+    assert.equal(silent.worst, 'partition 0 on s0:1: 1 mutation to go')
   })
 
   it('says until when the last empty write comes', async () => {
@@ -160,7 +160,7 @@ describe('the book of fences', () => {
     book.note([fence(0, 10), fence(1, 10)], 0)
     assert.equal(book.latestMs, 25_000)
     const waits = (count: number, until: string) =>
-      `${count} partitions wait for the empty write that lets their last mutation go (group check each 10 s${until})`
+      `${count === 1 ? '1 partition waits' : `${count} partitions wait`} for the empty write that lets the last mutation go (group check each 10 s${until})`
     assert.equal(book.explain(toWallMs), waits(2, `, until ${timeOf(toWallMs + 25_000)} at the latest`))
     assert.equal(book.explain(0), waits(2, ''))
     book.shipped(shipped(1, 10))

@@ -61,7 +61,7 @@ describe('a migration that is held before its cutover', function () {
     assert.ok('progress' in last && 'lagMutations' in last.progress)
     assert.match(
       last.progress.text,
-      /^held, writes are allowed; \d+ mutations pending\. To cut over: remove \/tmp\/hold-users, or pegasus table:migrate-release -t users$/,
+      /^held, writes are allowed; \d+ mutations? pending\. To cut over: remove \/tmp\/hold-users, or pegasus table:migrate-release -t users$/,
     )
     await simulation.run(files().remove(FILE))
     const {outcome} = await simulation.run(driver.result)

@@ -107,7 +107,7 @@ describe('shipping', () => {
     assert.match(notShipping({...view(shipping(0)), unreported: [1, 2]})!, /partitions 1, 2 do not report/)
     assert.match(
       notShipping(view(shipping(0), shipping(1, {duplicating: false})))!,
-      /partitions 1 do not ship yet \(servers 127/,
+      /partition 1 does not ship yet \(server 127/,
     )
     assert.match(notShipping(view(shipping(0, {failMode: 'FAIL_SKIP'})))!, /FAIL_SKIP/)
     assert.match(notShipping({...view(shipping(0)), otherDupids: [9]})!, /other duplications .* 9/)

@@ -190,7 +190,7 @@ describe('preflight: the target', () => {
         facts.source.table.maxReplicaCount = 1
       },
       id: 'target-servers',
-      says: /3 living servers for 1 replicas/,
+      says: /3 living servers for 1 replica\b/,
       severity: 'ok',
       when: 'the table has one replica on master',
     },

@@ -190,7 +190,7 @@ export const scenarios: Array<{because: RegExp; facts: StatusFacts; name: string
     state: 'copying',
   },
   {
-    because: /2 of 2 partitions ship, 12000 mutations pending \(threshold 10000\)/,
+    because: /2 of 2 partitions ship, 12,000 mutations pending \(threshold 10,000\)/,
     facts: facts({journal: journal(), source: duplicated('DS_LOG', [12_001, 1]), target: target()}),
     name: 'DS_LOG with much pending',
     state: 'catching-up',

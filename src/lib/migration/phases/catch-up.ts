@@ -1,4 +1,5 @@
 import {MigratorError} from '../../errors.js'
+import {formatCount, plural} from '../../plural.js'
 import {DuplicationStatus} from '../../rpc/structs/duplication.js'
 import {factsOf, type MigrationContext, type Phase} from '../context.js'
 import type {Progress} from '../events.js'
@@ -35,7 +36,7 @@ export const catchUp: Phase = {
     {title: 'wait until shipping is seen to move', wait: waitUntilShippingMoves},
     {title: 'wait until the cutover can be short', wait: waitForCutover},
   ],
-  summarize: ({state}) => `${state.pendingMutations ?? 0} mutations pending`,
+  summarize: ({state}) => `${plural(state.pendingMutations ?? 0, 'mutation')} pending`,
 }
 
 async function prepareServers(context: MigrationContext): Promise<void> {
@@ -62,7 +63,8 @@ async function wait(context: MigrationContext, report: (progress: Progress) => v
   let rate: {atMs: number; pending: number} | undefined
   await waitUntil<ShippingView>({
     clock,
-    describe: (view) => `${pendingMutations(view, generation)} mutations pending; ${worstPartition(view) ?? ''}`,
+    describe: (view) =>
+      `${plural(pendingMutations(view, generation), 'mutation')} pending; ${worstPartition(view) ?? ''}`,
     done(view) {
       const pending = pendingMutations(view, generation)
       state.pendingMutations = pending
@@ -95,7 +97,9 @@ async function wait(context: MigrationContext, report: (progress: Progress) => v
         lagMutations,
         partitionCount: view.partitionCount,
         partitionsDone: shipping,
-        text: notShipping(view) ?? `${lagMutations} mutations pending, threshold ${request.thresholdMutations}`,
+        text:
+          notShipping(view) ??
+          `${plural(lagMutations, 'mutation')} pending, threshold ${formatCount(request.thresholdMutations)}`,
         ...(worst === undefined ? {} : {worst}),
       })
     },
@@ -114,7 +118,7 @@ async function wait(context: MigrationContext, report: (progress: Progress) => v
           return
         throw new MigratorError(
           'catch-up.stalled',
-          `${request.table}: the lag did not fall for ${Math.round(stalledForMs / 1000)} s; ${view ? `${pendingMutations(view, generation)} mutations pending, ${worstPartition(view)}` : 'nothing could be read'}. ${await explainTarget(context)}`,
+          `${request.table}: the lag did not fall for ${Math.round(stalledForMs / 1000)} s; ${view ? `${plural(pendingMutations(view, generation), 'mutation')} pending, ${worstPartition(view)}` : 'nothing could be read'}. ${await explainTarget(context)}`,
           {
             next: 'Mend the target, or raise --threshold; the duplication is kept and the same command goes on from here.',
           },

@@ -9,7 +9,7 @@ import {readFences} from '../proof/fence.js'
 import {FenceBook} from '../proof/fence-book.js'
 import {byServer, movedPrimaries, readPrimaries} from '../proof/primaries.js'
 import {ServerPipeline} from '../proof/server-pipeline.js'
-import {notShipping, shortList} from '../proof/shipping.js'
+import {listed, notShipping} from '../proof/shipping.js'
 import {BATCH_BYTES, batchingServers} from '../settings.js'
 import {timersOf} from '../timers.js'
 import {mayPass} from '../wait.js'
@@ -28,7 +28,7 @@ const REPORT_EVERY_MS = 200
 /** Thrown inside a drain when a primary moved: the deny is proved again and new fences are taken. */
 export class PrimaryMoved extends Error {
   constructor(readonly partitions: number[]) {
-    super(`partitions ${shortList(partitions)} moved`)
+    super(`${listed('partition', partitions)} moved`)
   }
 }
 

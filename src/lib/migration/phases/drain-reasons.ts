@@ -1,7 +1,7 @@
 import {deadline} from '../../clock.js'
 import {messageOf, MigratorError} from '../../errors.js'
 import {factsOf, type MigrationContext} from '../context.js'
-import {shortList} from '../proof/shipping.js'
+import {listed} from '../proof/shipping.js'
 import {hostingServers} from '../settings.js'
 import {targetTrouble} from '../target-health.js'
 
@@ -57,7 +57,7 @@ async function skipping({signal, source, state, request}: MigrationContext): Pro
     .flat()
     .filter(({dupid, failMode}) => dupid === state.dupid && /skip/i.test(failMode))
     .map(({partitionIndex}) => partitionIndex)
-  return skip.length === 0 ? undefined : `the fail mode of partitions ${shortList(skip)} is FAIL_SKIP: somebody set it`
+  return skip.length === 0 ? undefined : `the fail mode of ${listed('partition', skip)} is FAIL_SKIP: somebody set it`
 }
 
 function shortServers(servers: readonly string[]): string {

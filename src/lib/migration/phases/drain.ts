@@ -1,11 +1,12 @@
 import {MigratorError} from '../../errors.js'
+import {plural} from '../../plural.js'
 import {DuplicationStatus} from '../../rpc/structs/duplication.js'
 import type {MigrationContext, Phase} from '../context.js'
 import type {Progress} from '../events.js'
 import {lookAtOwnNode} from '../node-watch.js'
 import {hookStep} from '../operator-hooks/calls.js'
 import {movedPrimaries, readPrimaries} from '../proof/primaries.js'
-import {shortList} from '../proof/shipping.js'
+import {listed} from '../proof/shipping.js'
 import {timersOf} from '../timers.js'
 import {proveDeny} from './deny.js'
 import {DrainPass, PrimaryMoved} from './drain-pass.js'
@@ -29,7 +30,7 @@ export const drain: Phase = {
   summarize({state}) {
     const {drainedAtMs, provedAtMs} = state.window
     const tookMs = drainedAtMs === undefined || provedAtMs === undefined ? 0 : drainedAtMs - provedAtMs
-    return `${state.drained.size} partitions drained ${(tookMs / 1000).toFixed(1)} s after the proof`
+    return `${plural(state.drained.size, 'partition')} drained ${(tookMs / 1000).toFixed(1)} s after the proof`
   },
 }
 
@@ -52,7 +53,7 @@ async function waitUntilDrained(context: MigrationContext, report: (progress: Pr
     } catch (error) {
       if (!(error instanceof PrimaryMoved)) throw error
       // F stays valid over a failover, but the new primary may have been opened without the deny (protocol.md §13).
-      report({text: `partitions ${shortList(error.partitions)} have a new primary: the deny is proved again`})
+      report({text: `new primary of ${listed('partition', error.partitions)}: the deny is proved again`})
       const proof = await proveDeny(context, report)
       state.denied = proof.primaries
     }
@@ -92,7 +93,7 @@ async function stopShipping(context: MigrationContext): Promise<void> {
     if (moved.length === 0) return
     context.emit({
       code: 'drain.moved',
-      message: `partitions ${shortList(moved)} have a new primary: drained once more`,
+      message: `new primary of ${listed('partition', moved)}: drained once more`,
       type: 'warning',
     })
     await effects.perform({dupid: state.dupid, kind: 'resume-duplication'}, signal)

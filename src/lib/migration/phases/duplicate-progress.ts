@@ -1,10 +1,11 @@
 import {MigratorError} from '../../errors.js'
 import {metaErrorName} from '../../pegasus/meta-client.js'
+import {plural} from '../../plural.js'
 import {DuplicationStatus} from '../../rpc/structs/duplication.js'
 import {factsOf, type MigrationContext, type PrimaryAt} from '../context.js'
 import type {Progress} from '../events.js'
 import {movedPrimaries, readPrimaries} from '../proof/primaries.js'
-import {notShipping, readShipping, shortList, type ShippingView} from '../proof/shipping.js'
+import {listed, notShipping, readShipping, type ShippingView, shortList} from '../proof/shipping.js'
 import {ensureNoBatching, ensureSteady, hostingServers, keepOrder} from '../settings.js'
 import {TickWatch} from '../tick-phases.js'
 import {waitUntil} from '../wait.js'
@@ -98,8 +99,9 @@ class Watch {
     if (entry.status !== this.stage.status) this.stage = {sinceMs: clock.nowMs(), status: entry.status}
     const {primaries} = await readPrimaries(source, request.table, signal)
     if (entry.status !== DuplicationStatus.DS_LOG) this.refuseMoved(primaries)
-    await this.keepSettings(entry.status)
+    // First, so that their syncs are seen as exactly as they can be.
     await this.ticks.look(primaries)
+    await this.keepSettings(entry.status)
     const follower = await this.lookAtFollower()
     const seen: Seen = {...follower, partitionCount: primaries.size, status: entry.status}
     await this.lowerEarly(seen)
@@ -146,7 +148,7 @@ class Watch {
     if (moved.length === 0) return
     throw new MigratorError(
       'duplicate.primary_moved',
-      `partitions ${shortList(moved)} of ${this.context.request.table} changed their primary before the checkpoint was copied; the copy may lack writes`,
+      `${listed('partition', moved)} of ${this.context.request.table} changed primary before the checkpoint was copied; the copy may lack writes`,
       {
         facts: {dupid, partitions: moved.join(',')},
         next: 'The duplication is removed. Drop the copy on the target (if there is one), then run the same command again.',
@@ -251,7 +253,7 @@ function etaMs(status: DuplicationStatus, inStageMs: number): number {
 function describe(seen: Seen): string {
   switch (seen.status) {
     case DuplicationStatus.DS_APP: {
-      return `DS_APP: the target copies the checkpoint: ${seen.followerPrimaries} of ${seen.partitionCount} partitions have a primary, ${seen.followerComplete} a secondary too`
+      return `DS_APP: the target copies the checkpoint: ${seen.followerPrimaries} of ${plural(seen.partitionCount, 'partition')} with a primary, ${seen.followerComplete} with a secondary too`
     }
 
     case DuplicationStatus.DS_LOG: {

@@ -3,7 +3,7 @@ import {type DuplicationEntry, DuplicationStatus} from '../../rpc/structs/duplic
 import {factsOf, type MigrationContext, type Observation, type Phase, type PrimaryAt} from '../context.js'
 import type {Progress} from '../events.js'
 import {readPrimaries} from '../proof/primaries.js'
-import {notShipping, readShipping, shortList} from '../proof/shipping.js'
+import {listed, notShipping, readShipping} from '../proof/shipping.js'
 import {BATCH_BYTES, batchingServers, ensureNoBatching, ensureSteady, hostingServers} from '../settings.js'
 import {patiently} from '../wait.js'
 import {waitForShipping} from './duplicate-progress.js'
@@ -53,7 +53,7 @@ export function distrustMoved(
     .filter(({ballot, partitionIndex}) => ballotsAtAdd[partitionIndex] !== ballot)
     .map(({partitionIndex}) => partitionIndex)
   if (moved.length === 0) return
-  state.fullVerifyBecause = `partitions ${shortList(moved)} changed their primary since the duplication was added, perhaps before the checkpoint was copied`
+  state.fullVerifyBecause = `${listed('partition', moved)} changed primary since the duplication was added, perhaps before the checkpoint was copied`
   const message = `${state.fullVerifyBecause}; all rows will be compared`
   emit({code: 'duplicate.moved_unseen', message, type: 'warning'})
 }

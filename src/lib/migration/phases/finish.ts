@@ -1,3 +1,4 @@
+import {plural} from '../../plural.js'
 import {factsOf, type MigrationContext, type Phase} from '../context.js'
 import {DENY_ENV} from '../effects-live.js'
 import type {Progress} from '../events.js'
@@ -19,7 +20,7 @@ export const finish: Phase = {
   ],
   summarize({state}) {
     const back = state.settingsPutBack.length
-    return `${back} settings put back, duplication removed`
+    return `${plural(back, 'setting')} put back, duplication removed`
   },
 }
 

@@ -1,4 +1,5 @@
 import {messageOf, MigratorError} from '../../errors.js'
+import {plural} from '../../plural.js'
 import {factsOf, type MigrationContext, type Step} from '../context.js'
 import {clockTime, nextOpening, type Opening, windowLengthMs} from '../cutover-window.js'
 import type {Progress} from '../events.js'
@@ -173,7 +174,7 @@ class Holding {
 
   private text({caughtUp, lagMutations, opening, released, trouble}: Look): string {
     const {context} = this
-    const pending = trouble ?? `${lagMutations} mutations pending`
+    const pending = trouble ?? `${plural(lagMutations, 'mutation')} pending`
     if (!released) return `held, writes are allowed; ${pending}. To cut over: ${context.holdDesk!.ways.join(', or ')}`
     if (opening && !this.isOpen(opening)) {
       return `waiting until the cutover window opens at ${clockTime(opening.opensAtMs)} local time, writes are allowed; ${pending}`

@@ -1,7 +1,8 @@
 import {deadline, type Deadline} from '../../clock.js'
 import {isMigratorError, messageOf, MigratorError} from '../../errors.js'
+import {formatCount, plural} from '../../plural.js'
 import {factsOf, type MigrationContext} from '../context.js'
-import {shortList} from '../proof/shipping.js'
+import {listed, shortList} from '../proof/shipping.js'
 import type {LastLook} from '../result.js'
 import {timersOf} from '../timers.js'
 import {
@@ -153,8 +154,8 @@ class Look {
     const {counted = 0, keysRead = 0} = this.comparison?.found ?? {}
     const keys = this.context.state.recentKeys?.newestFirst().length ?? 0
     const parts = [
-      ...(this.counts ? [`${counted} of ${this.partitionCount} partitions were counted`] : []),
-      ...(keysRead < keys ? [`${keysRead} of ${keys} rows written lately were read`] : []),
+      ...(this.counts ? [`${counted} of ${plural(this.partitionCount, 'partition')} counted`] : []),
+      ...(keysRead < keys ? [`${formatCount(keysRead)} of ${plural(keys, 'row')} written lately read`] : []),
     ]
     return `time was over: ${parts.join(', ') || 'nothing could be read'}`
   }
@@ -192,7 +193,7 @@ class Look {
     const {context} = this
     const open = unexplained.filter(({partition}) => !context.state.comparedAgain?.has(partition))
     const text = ({partition, source, target}: UnexplainedCounts) =>
-      `partition ${partition} has ${source} rows on the source and ${target} on the target`
+      `partition ${partition} has ${plural(source, 'row')} on the source and ${target} on the target`
     if (open.length > 0)
       throw this.suspicious(
         open.map(({partition}) => partition),
@@ -208,7 +209,7 @@ class Look {
     state.compareAgain = partitions
     return new MigratorError(
       'verify.suspicious',
-      `the last look at ${request.table} found what it had no time to explain: ${why}; all rows of partitions ${shortList(partitions)} must be compared`,
+      `the last look at ${request.table} found what it had no time to explain: ${why}; all rows of ${listed('partition', partitions)} must be compared`,
       {
         facts: {partitions: shortList(partitions)},
         next: 'Writes are allowed again on the source. Run the same command again with --verify full.',

@@ -1,5 +1,6 @@
 import {MigratorError} from '../../errors.js'
 import {ExitCode} from '../../exit-codes.js'
+import {plural} from '../../plural.js'
 import {factsOf, type MigrationContext, type Phase} from '../context.js'
 import {DENY_ENV} from '../effects-live.js'
 import type {CheckResult, PreflightFacts} from '../preflight/check.js'
@@ -17,7 +18,7 @@ export const preflight: Phase = {
   steps: [{act: runChecks, title: 'look at both clusters and at metaproxy'}],
   summarize(context) {
     const {partitionCount} = factsOf(context).source.configuration
-    return `${partitionCount} partitions, nothing stands in the way`
+    return `${plural(partitionCount, 'partition')}, nothing stands in the way`
   },
 }
 

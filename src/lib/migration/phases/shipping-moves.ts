@@ -2,7 +2,7 @@ import {MigratorError} from '../../errors.js'
 import {factsOf, type MigrationContext} from '../context.js'
 import type {Progress} from '../events.js'
 import {type Fence, readFences} from '../proof/fence.js'
-import {restingGap, shortList, type ShippingView} from '../proof/shipping.js'
+import {listed, restingGap, type ShippingView} from '../proof/shipping.js'
 import {explainTarget} from '../target-health.js'
 import {patiently, waitUntil} from '../wait.js'
 import {shippingOf} from './catch-up.js'
@@ -25,11 +25,11 @@ export async function waitUntilShippingMoves(
   const behind = (view: ShippingView) => partitionsBehind(view, marks, rest)
   await waitUntil<ShippingView>({
     clock,
-    describe: (view) => `partitions ${shortList(behind(view))} have not shipped what was committed before`,
+    describe: (view) => `what was committed before is still to ship: ${listed('partition', behind(view))}`,
     done: (view) => behind(view).length === 0,
     intervalMs: POLL_MS,
     limitMs: request.limits.catchUpMs,
-    observe: () => shippingOf(context, true),
+    observe: () => shippingOf(context, 'shipped'),
     onProgress: (view) =>
       report({
         partitionCount: marks.size,
@@ -43,7 +43,7 @@ export async function waitUntilShippingMoves(
       figure: (view) => String(shipped.sum(view)),
       limitMs: request.limits.stallMs,
       async onStall(view, stalledForMs) {
-        const which = view ? `partitions ${shortList(behind(view))} ship nothing` : 'nothing could be read'
+        const which = view ? `nothing ships from ${listed('partition', behind(view))}` : 'nothing could be read'
         throw new MigratorError(
           'catch-up.stalled',
           `${request.table}: ${which} for ${Math.round(stalledForMs / 1000)} s. ${await explainTarget(context)}`,

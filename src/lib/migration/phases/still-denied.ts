@@ -5,7 +5,7 @@ import type {Progress} from '../events.js'
 import {readPrimaries} from '../proof/primaries.js'
 import {Probes} from '../proof/prober.js'
 import {Silence, SilenceRounds} from '../proof/silence.js'
-import {shortList} from '../proof/shipping.js'
+import {listed} from '../proof/shipping.js'
 import {denyLimitMs, proveDeny} from './deny.js'
 
 const POLL_MS = 50
@@ -38,10 +38,14 @@ export class StillDenied {
     const startMs = clock.nowMs()
     for (let {broken} = rounds; broken.length > 0; broken = rounds.broken) {
       if (clock.nowMs() - startMs > denyLimitMs(context)) {
-        const which = shortList(broken.map(({primary}) => primary.partitionIndex))
+        const which = listed(
+          'partition',
+          broken.map(({primary}) => primary.partitionIndex),
+        )
+        const [{answer, primary}] = broken as [(typeof broken)[number]]
         throw new MigratorError(
           'deny.not_proved',
-          `${request.table}: partitions ${which} do not leave writes unanswered any more: ${broken[0]!.primary.server} ${broken[0]!.answer}`,
+          `${request.table}: writes to ${which} are not left unanswered any more: ${primary.server} ${answer}`,
         )
       }
 

@@ -1,6 +1,7 @@
 import {isMigratorError, MigratorError} from '../../errors.js'
 import {formatNodeData} from '../../metaproxy/node-data.js'
 import {queryProxy} from '../../metaproxy/proxy.js'
+import {plural} from '../../plural.js'
 import {factsOf, type MigrationContext, type Phase} from '../context.js'
 import {DENY_ENV} from '../effects-live.js'
 import type {Progress} from '../events.js'
@@ -179,7 +180,9 @@ async function confirmProxies(context: MigrationContext, report: (progress: Prog
         return waiting.size
       },
       onProgress: (left) =>
-        report({text: `${request.proxies.length - left} of ${request.proxies.length} metaproxies name the target`}),
+        report({
+          text: `${request.proxies.length - left} of ${plural(request.proxies.length, 'metaproxy names', 'metaproxies name')} the target`,
+        }),
       signal: forward,
       stage: 'confirmation by every --proxy',
     })

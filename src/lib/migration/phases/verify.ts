@@ -1,4 +1,5 @@
 import {MigratorError} from '../../errors.js'
+import {plural} from '../../plural.js'
 import type {MigrationContext, Phase} from '../context.js'
 import type {Progress} from '../events.js'
 import type {VerifyMode} from '../request.js'
@@ -25,7 +26,7 @@ export const verify: Phase = {
   steps: [{title: 'compare rows of both sides', wait}],
   summarize({state}) {
     const {rowsCompared = 0} = state.verification ?? {}
-    return `${rowsCompared} rows are the same on both sides`
+    return `${plural(rowsCompared, 'row is', 'rows are')} the same on both sides`
   },
 }
 
@@ -48,7 +49,7 @@ async function wait(context: MigrationContext, report: (progress: Progress) => v
       report({
         partitionCount: seen.partitionCount,
         partitionsDone: seen.partitionsDone,
-        text: `${seen.mode}: ${seen.rowsCompared} rows compared, ${seen.suspects} read again, ${seen.differences} differ`,
+        text: `${seen.mode}: ${plural(seen.rowsCompared, 'row')} compared, ${seen.suspects} read again, ${plural(seen.differences, 'differs', 'differ')}`,
       }),
     expiryToleranceSeconds: await expiryToleranceSeconds(context),
     limitMs: request.limits.verifyMs,
@@ -89,7 +90,7 @@ function sum(counts: number[]): number {
 function judge({request, state}: MigrationContext, result: VerifyReport): void {
   const verdict = verdictOf(result)
   if (verdict === 'same' || verdict === 'unverified') return
-  const figures = `${result.different} differ, ${result.missingOnTarget} are missing on the target, ${result.missingOnSource} are on the target only (${result.rowsCompared} rows compared)`
+  const figures = `${result.different} different, ${result.missingOnTarget} missing on the target, ${result.missingOnSource} only on the target (${plural(result.rowsCompared, 'row')} compared)`
   if (verdict === 'different') {
     const [first] = result.differences
     throw new MigratorError(
@@ -108,7 +109,7 @@ function judge({request, state}: MigrationContext, result: VerifyReport): void {
 
   throw new MigratorError(
     'verify.unproved',
-    `${result.unresolved} rows of ${request.table} could not be judged${result.stopped === 'time' ? ' within the time limit' : ''}; ${figures}`,
+    `${plural(result.unresolved, 'row')} of ${request.table} could not be judged${result.stopped === 'time' ? ' within the time limit' : ''}; ${figures}`,
     {
       facts: {hot: result.hot, unresolved: result.unresolved},
       next: 'Run the same command again at a quieter time, or with a larger --verify-limit. Writes were not denied.',

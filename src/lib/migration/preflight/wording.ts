@@ -1,3 +1,4 @@
+import {plural} from '../../plural.js'
 import type {Finding} from './check.js'
 
 export const ok = (evidence: string): Finding => ({evidence, remedy: '', severity: 'ok'})
@@ -17,9 +18,9 @@ export function named(servers: ReadonlyArray<{address: string}>): string {
   return listed(servers.map(({address}) => address))
 }
 
-/** `3 servers`, `1 server`. */
-export function counted(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`
+/** `all 3 servers`, `the one server`. */
+export function everyone(count: number, noun: string): string {
+  return count === 1 ? `the one ${noun}` : `all ${plural(count, noun)}`
 }
 
 /** `31 s`, `0.5 s`. */

@@ -1,6 +1,7 @@
 import {type Clock, sleep} from '../../clock.js'
 import {MigratorError} from '../../errors.js'
 import type {Cluster} from '../../pegasus/cluster.js'
+import {plural} from '../../plural.js'
 import type {ConnectionPool} from '../../rpc/pool.js'
 import type {DeniedAt} from '../context.js'
 import {mayPass} from '../wait.js'
@@ -65,7 +66,7 @@ export async function proveEverywhere(options: DenyProofOptions): Promise<DenyPr
           if (change && (!known || change.byMs < known.byMs)) changes.set(address, change)
           for (const primary of shown) proved.set(primary.partitionIndex, primary)
           options.onProgress?.({
-            last: `${address} (${group.length} partitions)`,
+            last: `${address} (${plural(group.length, 'partition')})`,
             partitionCount: configuration.partitionCount,
             proved: proved.size,
           })

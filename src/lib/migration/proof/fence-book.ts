@@ -1,8 +1,9 @@
 import type {Clock} from '../../clock.js'
+import {plural} from '../../plural.js'
 import type {DeniedAt} from '../context.js'
 import type {Generation} from '../preflight/check.js'
 import {allowedEmptyWrites, type Fence, grownFences} from './fence.js'
-import {type PartitionShipping, shortList} from './shipping.js'
+import {listed, type PartitionShipping} from './shipping.js'
 
 /**
  * So long after a primary began to refuse, in-flight prepares and the write queue have come to rest (protocol.md §4.3, step 2).
@@ -64,7 +65,10 @@ export class FenceBook {
       if (missing > 0 && (!worst || missing > worst.missing)) worst = {fence, missing}
     }
 
-    return worst && `partition ${worst.fence.partitionIndex} on ${worst.fence.server}: ${worst.missing} mutations to go`
+    return (
+      worst &&
+      `partition ${worst.fence.partitionIndex} on ${worst.fence.server}: ${plural(worst.missing, 'mutation')} to go`
+    )
   }
 
   /** What is waited for. @param toWallMs what makes a wall clock time of a `Clock.nowMs`; 0: none is told */
@@ -74,15 +78,20 @@ export class FenceBook {
     if (behind.length === 0) return 'everything accepted is on the target'
     const unshipped = behind.filter((index) => !this.hasShipped(index))
     if (unshipped.length === 0) {
-      return `everything seen is on the target; writes under way on partitions ${shortList(behind)} come to rest`
+      return `everything seen is on the target; writes under way on ${listed('partition', behind)} come to rest`
     }
 
-    if (generation === 'master') return `${unshipped.length} partitions are shipping their last mutations`
+    if (generation === 'master')
+      return plural(
+        unshipped.length,
+        'partition is shipping its last mutations',
+        'partitions are shipping their last mutations',
+      )
     const until =
       latestMs === undefined || toWallMs === 0 || latestMs < clock.nowMs()
         ? ''
         : `, until ${timeOfDay(latestMs + toWallMs)} at the latest`
-    return `${unshipped.length} partitions wait for the empty write that lets their last mutation go (group check each ${groupCheckMs / 1000} s${until})`
+    return `${plural(unshipped.length, 'partition waits', 'partitions wait')} for the empty write that lets the last mutation go (group check each ${groupCheckMs / 1000} s${until})`
   }
 
   isThrough(index: number): boolean {

@@ -1,6 +1,7 @@
 import {MigratorError} from '../../errors.js'
 import type {Cluster} from '../../pegasus/cluster.js'
 import type {DuplicationState, ReplicaServer} from '../../pegasus/replica-server.js'
+import {nounOf} from '../../plural.js'
 import type {PrimaryAt} from '../context.js'
 import type {Generation} from '../preflight/check.js'
 import {byServer, DECREES_TIMEOUT_MS, ownPrimaries, readPrimaries} from './primaries.js'
@@ -35,8 +36,11 @@ export interface ShippingView {
 
 export interface ShippingQuery {
   cluster: Cluster
-  /** Whether decrees are wanted: then every server is asked for its replicas first (protocol.md §4.3, step 4). */
-  decrees: boolean
+  /**
+   * Whether decrees are wanted: then every server is asked for its replicas first (protocol.md §4.3, step 4). `shipped`: only what
+   * was shipped; master tells that without its replicas.
+   */
+  decrees: boolean | 'shipped'
   dupid: number
   generation: Generation
   signal: AbortSignal
@@ -89,8 +93,10 @@ export async function readServer(
   expected: PrimaryAt[],
 ): Promise<ServerReading> {
   const limits = {signal: query.signal, ...(query.decrees ? {timeoutMs: DECREES_TIMEOUT_MS} : {})}
-  const committed = query.decrees ? ownPrimaries(await server.replicas(limits), appId, expected) : undefined
-  const absolute = query.decrees && query.generation === 'master' ? await readAbsolute(query, server, appId) : undefined
+  const isMaster = query.generation === 'master'
+  const wantsReplicas = query.decrees === true || (query.decrees === 'shipped' && !isMaster)
+  const committed = wantsReplicas ? ownPrimaries(await server.replicas(limits), appId, expected) : undefined
+  const absolute = query.decrees && isMaster ? await readAbsolute(query, server, appId) : undefined
   const {states} = await server.duplicationStates(appId, limits)
   const ours = new Map<number, DuplicationState>()
   for (const state of states) if (state.dupid === query.dupid) ours.set(state.partitionIndex, state)
@@ -159,10 +165,13 @@ export function pendingMutations(view: ShippingView, generation: Generation): nu
 
 /** Why this reading does not show a duplication that ships everywhere, or undefined. */
 export function notShipping(view: ShippingView): string | undefined {
-  if (view.unreported.length > 0) return `partitions ${shortList(view.unreported)} do not report the duplication`
+  if (view.unreported.length > 0)
+    return `${listed('partition', view.unreported)} ${nounOf(view.unreported.length, 'does', 'do')} not report the duplication`
   const still = [...view.partitions.values()].filter(({duplicating}) => !duplicating)
   if (still.length > 0) {
-    return `partitions ${shortList(still.map(({partitionIndex}) => partitionIndex))} do not ship yet (servers ${shortList([...new Set(still.map(({server}) => server))])})`
+    const partitions = still.map(({partitionIndex}) => partitionIndex)
+    const servers = [...new Set(still.map(({server}) => server))]
+    return `${listed('partition', partitions)} ${nounOf(still.length, 'does', 'do')} not ship yet (${listed('server', servers)})`
   }
 
   const odd = [...view.partitions.values()].find(({failMode}) => failMode !== 'FAIL_SLOW')
@@ -176,6 +185,11 @@ export function worstPartition(view: ShippingView): string | undefined {
   for (const shipping of view.partitions.values())
     if (!worst || shipping.lagMutations > worst.lagMutations) worst = shipping
   return worst && `partition ${worst.partitionIndex} on ${worst.server}: ${worst.lagMutations} behind`
+}
+
+/** `partition 3`, `servers a:1, b:1`. */
+export function listed(noun: string, items: ReadonlyArray<number | string>): string {
+  return `${nounOf(items.length, noun)} ${shortList(items)}`
 }
 
 /** `1, 2, 3 and 5 more`. */

@@ -1,5 +1,6 @@
 import {deadline, sleep} from '../../clock.js'
 import {messageOf, MigratorError} from '../../errors.js'
+import {plural} from '../../plural.js'
 import {DuplicationStatus} from '../../rpc/structs/duplication.js'
 import {waitUntilForgotten} from '../forget.js'
 import {liftLimitMs, resume} from '../mend.js'
@@ -106,13 +107,13 @@ async function whyBusy(context: RollbackContext): Promise<string | undefined> {
     while (inARow > 0 || clock.nowMs() - startMs < QUIET_MS) {
       const pending = pendingMutations(await readPipeline(context), view.generation)
       inARow = pending > 0 ? inARow + 1 : 0
-      if (inARow >= READINGS) return `${pending} mutations are being shipped`
+      if (inARow >= READINGS) return `${plural(pending, 'mutation is', 'mutations are')} being shipped`
       const passedMs = clock.nowMs() - startMs
       report({text: `nothing to ship for ${Math.round(passedMs / 1000)} of ${QUIET_MS / 1000} s`})
       const now = await readFences(source, rollback.table, signal)
       const allowed = view.generation === 'master' ? 0 : allowedEmptyWrites(passedMs, view.timers.groupCheckMs)
       const grown = grownFences(before, now, () => allowed)
-      if (grown.length > 0) return `clients write to ${grown.length} of its partitions`
+      if (grown.length > 0) return `clients write to ${plural(grown.length, 'partition')} of it`
       await sleep(clock, POLL_MS, signal)
     }
 
@@ -208,7 +209,7 @@ async function waitUntilShipped(context: RollbackContext, signal: AbortSignal): 
   let inARow = 0
   await waitUntil({
     clock,
-    describe: (shipping) => `${pendingMutations(shipping, view.generation)} mutations left to ship`,
+    describe: (shipping) => `${plural(pendingMutations(shipping, view.generation), 'mutation')} left to ship`,
     done(shipping) {
       const partitions = [...shipping.partitions.values()]
       // What it may have left out does not matter any more: only that nothing is under way.
@@ -225,7 +226,8 @@ async function waitUntilShipped(context: RollbackContext, signal: AbortSignal): 
     intervalMs: 1000,
     limitMs: rollback.maxWriteDenyMs,
     observe: () => readPipeline(context, signal, true),
-    onProgress: (shipping) => report({text: `${pendingMutations(shipping, view.generation)} mutations left to ship`}),
+    onProgress: (shipping) =>
+      report({text: `${plural(pendingMutations(shipping, view.generation), 'mutation')} left to ship`}),
     signal,
     stage: 'shipping what is left',
   })

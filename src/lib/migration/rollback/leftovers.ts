@@ -1,4 +1,5 @@
 import {sleep} from '../../clock.js'
+import {plural} from '../../plural.js'
 import type {Effect} from '../effects.js'
 import {BATCH_BYTES, putSettingsBack} from '../settings.js'
 import {type RollbackContext, type RunStep, StepSkipped} from './context.js'
@@ -19,9 +20,9 @@ export const putBack: RunStep = async (context) => {
   const isNeeded = (effect: Effect) => state.keptBecause !== undefined && isNeededToShip(effect)
   const needed = hints.settings.filter((effect) => isNeeded(effect))
   await putSettingsBack(context, context.signal, (effect) => !isNeeded(effect))
-  const done = `${state.settingsPutBack.length} settings are as they were`
+  const done = `${plural(state.settingsPutBack.length, 'setting is as it was', 'settings are as they were')}`
   if (needed.length === 0) return done
-  return `${done}; ${BATCH_BYTES} stays 0 on ${needed.length} servers as long as duplication ${view.entry!.dupid} ships: a larger one reorders overwrites`
+  return `${done}; ${BATCH_BYTES} stays 0 on ${plural(needed.length, 'server')} as long as duplication ${view.entry!.dupid} ships: a larger one reorders overwrites`
 }
 
 /** A table that still carries them would be built from the wrong cluster when it is duplicated once more (protocol.md §3.12). */

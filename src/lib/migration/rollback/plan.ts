@@ -1,5 +1,6 @@
 import {MigratorError} from '../../errors.js'
 import {ExitCode} from '../../exit-codes.js'
+import {plural} from '../../plural.js'
 import {DuplicationStatus} from '../../rpc/structs/duplication.js'
 import type {StepId} from './events.js'
 import type {RollbackRequest} from './request.js'
@@ -179,7 +180,8 @@ function describe(view: RollbackView): string[] {
       : 'There is no duplication of it to the target.',
   )
   if (target?.table) found.push(`${target.cluster} has a table of that name (table id ${target.table.appId}).`)
-  if (view.settings.length > 0) found.push(`${view.settings.length} settings of servers are to be put back.`)
+  if (view.settings.length > 0)
+    found.push(`${plural(view.settings.length, 'setting of a server is', 'settings of servers are')} to be put back.`)
   if (view.otherRemotes.length > 0) found.push(`It is duplicated to ${view.otherRemotes.join(', ')} too; that stays.`)
   return found
 }

@@ -3,6 +3,7 @@ import {isMigratorError, messageOf, MigratorError} from '../../errors.js'
 import {ExitCode} from '../../exit-codes.js'
 import {formatNodeData} from '../../metaproxy/node-data.js'
 import type {Cluster} from '../../pegasus/cluster.js'
+import {plural} from '../../plural.js'
 import {insist, liftAndProve, liftLimitMs} from '../mend.js'
 import {proveEverywhere, type Wanted} from '../proof/deny.js'
 import {ClusterRows, shortestRereadLimitMs, verdictOf, type VerifyReport, verifyTable} from '../verify/index.js'
@@ -32,7 +33,7 @@ export const compareLive: RunStep = async (context) => {
   const report = await compare(context, COMPARE_LIMIT_MS, context.signal)
   const standing = standingInTheWay(context, report)
   if (standing) throw standing
-  return `${report.rowsCompared} rows are the same on both sides`
+  return `${plural(report.rowsCompared, 'row is', 'rows are')} the same on both sides`
 }
 
 /** From here on nobody writes anywhere. Only `reconfig`: what is unanswered would hang for 100 s (product.md, lesson 2). */
@@ -66,7 +67,7 @@ export const compareDenied: RunStep = async (context) => {
     const report = await compare(context, limitMs, bound.signal)
     const standing = standingInTheWay(context, report)
     if (standing) throw standing
-    return `${report.rowsCompared} rows are the same on both sides, and nobody writes`
+    return `${plural(report.rowsCompared, 'row is', 'rows are')} the same on both sides, and nobody writes`
   } finally {
     bound.dispose()
   }
@@ -220,7 +221,7 @@ async function compare(context: RollbackContext, limitMs: number, signal: AbortS
       report({
         partitionCount: seen.partitionCount,
         partitionsDone: seen.partitionsDone,
-        text: `${seen.rowsCompared} rows compared, ${seen.differences + seen.suspects} differ`,
+        text: `${plural(seen.rowsCompared, 'row')} compared, ${plural(seen.differences + seen.suspects, 'differs', 'differ')}`,
       }),
     limitMs,
     mode: 'full',
@@ -246,7 +247,7 @@ function standingInTheWay({rollback, view}: RollbackContext, report: VerifyRepor
     const atLeast = stopped === undefined ? '' : 'at least '
     return new MigratorError(
       'rollback.would_lose',
-      `${atLeast}${rows} rows of ${rollback.table} stand in the way of a return: ${missingOnSource} are on ${view.target!.cluster} only, ${different} differ, ${missingOnTarget} are gone there, ${hot} change while they are read`,
+      `${atLeast}${plural(rows, 'row')} of ${rollback.table} would be lost by a return: ${missingOnSource} only on ${view.target!.cluster}, ${different} different, ${missingOnTarget} gone there, ${hot} changing while being read`,
       {
         exitCode: ExitCode.refused,
         facts,
@@ -258,7 +259,7 @@ function standingInTheWay({rollback, view}: RollbackContext, report: VerifyRepor
   if (verdictOf(report) === 'same') return undefined
   return new MigratorError(
     'rollback.unproved',
-    `it could not be proved within the time that nothing of ${rollback.table} would be lost: ${unresolved} rows open${stopped === 'time' ? ', not all were compared' : ''}`,
+    `it could not be proved within the time that nothing of ${rollback.table} would be lost: ${plural(unresolved, 'row')} open${stopped === 'time' ? ', not all were compared' : ''}`,
     {
       exitCode: ExitCode.refused,
       facts,

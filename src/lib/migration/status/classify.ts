@@ -1,3 +1,4 @@
+import {formatCount, plural} from '../../plural.js'
 import {shortList} from '../proof/shipping.js'
 import type {StatusFacts, TargetFacts} from './facts.js'
 import type {StateId} from './states.js'
@@ -234,7 +235,7 @@ function catchingUp(
 ): NamedState {
   const partitionCount = source!.table!.partitionCount
   const ship = shipping?.partitions.filter(({duplicating}) => duplicating).length ?? 0
-  const figures = `${ship} of ${partitionCount} partitions ship, ${pendingMutations ?? 'unknown'} mutations pending (threshold ${thresholdMutations})`
+  const figures = `${ship} of ${plural(partitionCount, 'partition ships', 'partitions ship')}, ${pendingMutations === undefined ? 'lag unknown' : `${plural(pendingMutations, 'mutation')} pending`} (threshold ${formatCount(thresholdMutations)})`
   const there = ship === partitionCount && pendingMutations !== undefined && pendingMutations <= thresholdMutations
   return named(there ? 'caught-up' : 'catching-up', `${what}; ${figures}.`)
 }

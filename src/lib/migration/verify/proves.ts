@@ -1,3 +1,4 @@
+import {plural} from '../../plural.js'
 import type {DuplicationState, VerifyRequest} from './run-types.js'
 
 /** How often an idle primary makes an empty write (protocol.md §4.2): what nobody wrote still commits so much. */
@@ -53,7 +54,7 @@ function quietSentences({partitionCount, tookMs, writes}: Known): string[] {
     const count = writes?.[side]
     if (count === undefined) return `Whether anybody wrote to the ${side} meanwhile could not be read.`
     return count <= own
-      ? `The ${side} was quiet meanwhile (${count} mutations, no more than the servers make by themselves).`
-      : `The ${side} was written to meanwhile (${count} mutations): only rows that stood still are judged.`
+      ? `The ${side} was quiet meanwhile (${plural(count, 'mutation')}, no more than the servers make by themselves).`
+      : `The ${side} was written to meanwhile (${plural(count, 'mutation')}): only rows that stood still are judged.`
   })
 }

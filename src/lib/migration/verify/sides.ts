@@ -2,6 +2,7 @@ import {MigratorError} from '../../errors.js'
 import {ExitCode} from '../../exit-codes.js'
 import type {PegasusClient} from '../../pegasus/client.js'
 import type {Cluster, TableConfiguration} from '../../pegasus/cluster.js'
+import {plural} from '../../plural.js'
 import {DuplicationStatus} from '../../rpc/structs/duplication.js'
 import type {AppInfo} from '../../rpc/structs/table.js'
 import type {Generation} from '../preflight/check.js'
@@ -55,7 +56,7 @@ export async function readSides(client: PegasusClient, request: VerifyRequest, s
 
   const [here, there] = [source.table.partitionCount, target.table.partitionCount]
   if (here !== there) {
-    const message = `${table} has ${here} partitions on ${source.name} and ${there} on ${target.name}: their rows lie differently`
+    const message = `${table} has ${plural(here, 'partition')} on ${source.name} and ${there} on ${target.name}: their rows lie differently`
     throw refusal('verify.partition_count', message)
   }
 

@@ -1,6 +1,6 @@
 import type {MigrationResult} from '../../migration/result.js'
 import {headline, isGood} from '../summary.js'
-import {formatCount, formatDuration} from '../text.js'
+import {formatCount, formatDuration, plural} from '../text.js'
 import type {MigrationReport} from './record.js'
 import {deniedSpan} from './timeline.js'
 
@@ -23,7 +23,7 @@ export function keyFigures(report: MigrationReport): [string, string][] {
   const denied = deniedSpan(result.writeDeny, endedAtMs)
   figures.push(['writes denied', denied ? formatDuration(denied.endMs - denied.startMs) : 'never'])
   const lags = samples.flatMap(({lagMutations}) => lagMutations ?? [])
-  if (lags.length > 0) figures.push(['largest lag seen', `${formatCount(Math.max(...lags))} mutations`])
+  if (lags.length > 0) figures.push(['largest lag seen', plural(Math.max(...lags), 'mutation')])
   const {verification} = result
   if (verification) figures.push(['rows compared', formatCount(verification.rowsCompared)])
   const {switchedAtMs, sourceClosedAtMs} = result.writeDeny
@@ -52,7 +52,7 @@ export function surroundings({
         ] as [string, string][])
       : []),
     ...(plan
-      ? ([['table', `${formatCount(plan.partitionCount)} partitions of ${plan.replicaCount} replicas`]] as [
+      ? ([['table', `${plural(plan.partitionCount, 'partition')} of ${plural(plan.replicaCount, 'replica')}`]] as [
           string,
           string,
         ][])
@@ -73,12 +73,12 @@ export function verificationSentences({lastLook, verification}: MigrationResult)
       : `; ${formatCount(rowsCountedSource)} counted on the source, ${formatCount(rowsCountedTarget)} on the target`
   const look = lastLook
     ? [
-        `While writes were denied: ${formatCount(lastLook.counted)} of ${formatCount(lastLook.partitions)} partitions counted on both sides, ${formatCount(lastLook.keysRead)} rows written lately read on both, in ${formatDuration(lastLook.tookMs)}.`,
+        `While writes were denied: ${formatCount(lastLook.counted)} of ${plural(lastLook.partitions, 'partition')} counted on both sides, ${plural(lastLook.keysRead, 'row')} written lately read on both, in ${formatDuration(lastLook.tookMs)}.`,
         ...(lastLook.leftOut ? [`Left out then: ${lastLook.leftOut}.`] : []),
       ]
     : []
   return [
-    `${formatCount(rowsCompared)} rows of ${formatCount(partitions)} partitions compared while the table was live${counted}.`,
+    `${plural(rowsCompared, 'row')} of ${plural(partitions, 'partition')} compared while the table was live${counted}.`,
     ...look,
   ]
 }

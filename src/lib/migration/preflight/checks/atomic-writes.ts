@@ -1,6 +1,7 @@
+import {plural} from '../../../plural.js'
 import type {Check, Finding, PreflightFacts} from '../check.js'
 import {ownDuplication} from '../clusters.js'
-import {confirm, counted, named, ok, seconds, warning} from '../wording.js'
+import {confirm, named, ok, seconds, warning} from '../wording.js'
 
 const kinds = ['incr', 'check_and_set', 'check_and_mutate'] as const
 
@@ -42,7 +43,7 @@ export const atomicWrites: Check = {
     const silent = source.servers.filter(({activity}) => activity.length === 0)
     const apart = samplesApartMs > 0 ? `two samples ${seconds(samplesApartMs)} apart` : 'one sample'
     const staleness = isMaster ? 'counted since the servers started' : 'servers renew these figures every 10 s'
-    const evidence = `no incr, check_and_set or check_and_mutate in ${apart} on ${counted(source.servers.length - silent.length, 'server')} (${staleness})`
+    const evidence = `no incr, check_and_set or check_and_mutate in ${apart} on ${plural(source.servers.length - silent.length, 'server')} (${staleness})`
     if (silent.length > 0) {
       return warning(
         `${evidence}; not known on ${named(silent)}`,

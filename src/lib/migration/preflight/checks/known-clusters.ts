@@ -1,9 +1,10 @@
 import type {ConfigDump} from '../../../pegasus/config-dump.js'
+import {nounOf} from '../../../plural.js'
 import {canonical, isAddress, splitAddresses, strangers} from '../addresses.js'
 import type {Check, Finding, PreflightFacts} from '../check.js'
 import {duplicationName, metaAddresses} from '../clusters.js'
 import {clusterIds, configuredMetas, isOn} from '../settings.js'
-import {error, figuresOf, groupedBy, listed, ok, warning} from '../wording.js'
+import {error, everyone, figuresOf, groupedBy, listed, ok, warning} from '../wording.js'
 
 /** Something in the configuration file of one server that stands in the way. */
 interface Problem {
@@ -94,7 +95,7 @@ const sourceMetasKnowTarget: Check = {
 
       return sourceProblems(facts, dump).map((problem) => ({...problem, address}))
     })
-    const well = `all ${source.metas.length} metas of the source know ${facts.request.targetCluster}: its id and its metas`
+    const well = `${everyone(source.metas.length, 'meta')} of the source ${nounOf(source.metas.length, 'knows', 'know')} ${facts.request.targetCluster}: its id and its metas`
     return verdict(problems, remedySource(facts), well)
   },
   title: "the source's metas know the target",
@@ -116,7 +117,7 @@ const sourceServersKnowTarget: Check = {
 
       return sourceProblems(facts, dump).map(({severity, text}) => ({address, severity: bound(severity), text}))
     })
-    const well = `all ${servers.length} servers of the source know ${facts.request.targetCluster}: its id and its metas`
+    const well = `${everyone(servers.length, 'server')} of the source ${nounOf(servers.length, 'knows', 'know')} ${facts.request.targetCluster}: its id and its metas`
     return verdict(problems, `${remedySource(facts)}: a server without them aborts when it begins to ship`, well)
   },
   title: "the source's replica servers know the target",
@@ -141,7 +142,7 @@ const targetKnowsSource: Check = {
       problems,
       `write [duplication-group] ${names.source} = <its id on the source> into the configuration file of every target server and restart it:` +
         ' a target server that does not know the id makes the replica server of the source abort',
-      `all ${target.servers.length} servers of the target know the id of ${names.source}`,
+      `${everyone(target.servers.length, 'server')} of the target ${nounOf(target.servers.length, 'knows', 'know')} the id of ${names.source}`,
     )
   },
   title: "every target server knows the source's cluster id",

@@ -1,4 +1,5 @@
 import {messageOf} from '../../../errors.js'
+import {plural} from '../../../plural.js'
 import {isAddress, strangers} from '../addresses.js'
 import type {Check, PreflightFacts, ProxyFacts} from '../check.js'
 import {duplicationName, isResume, metaAddresses, namesOf, nodeNamesTarget} from '../clusters.js'
@@ -67,7 +68,9 @@ const metaproxyAddresses: Check = {
       )
     }
 
-    return ok(`${request.targetMetas.length} target metas go into the node: ${listed(request.targetMetas)}`)
+    return ok(
+      `${plural(request.targetMetas.length, 'target meta goes', 'target metas go')} into the node: ${listed(request.targetMetas)}`,
+    )
   },
   title: 'the target metas can be written into the node',
 }

@@ -1,7 +1,8 @@
+import {plural} from '../../../plural.js'
 import {strangers} from '../addresses.js'
 import type {Check, MetaFacts, PreflightFacts, ServerFacts} from '../check.js'
 import {releaseOf} from '../gather-side.js'
-import {counted, error, figuresOf, listed, named, ok, warning} from '../wording.js'
+import {error, figuresOf, listed, named, ok, warning} from '../wording.js'
 
 const sourceCluster: Check = {
   id: 'source-cluster',
@@ -58,7 +59,7 @@ const sourceServers: Check = {
       )
     }
 
-    const hosting = counted(source.servers.length, 'server')
+    const hosting = plural(source.servers.length, 'server')
     return ok(`${hosting} of ${source.nodes.length} host the table, all alive and answering RPC and HTTP`)
   },
   title: 'every server that hosts the table is alive and can be asked',

@@ -1,7 +1,8 @@
+import {plural} from '../../../plural.js'
 import {AppStatus} from '../../../rpc/structs/table.js'
 import type {Check, PreflightFacts, ServerFacts} from '../check.js'
 import {askedServers} from '../clusters.js'
-import {counted, error, groupedBy, listed, ok, skipped, warning} from '../wording.js'
+import {error, everyone, groupedBy, listed, ok, skipped, warning} from '../wording.js'
 
 const sourceTable: Check = {
   id: 'source-table',
@@ -20,7 +21,7 @@ const sourceTable: Check = {
       return error(`${request.table} (table id ${appId}) is ${kind}`, 'only stateful pegasus tables can be duplicated')
     }
 
-    const size = `${counted(partitionCount, 'partition')}, ${counted(maxReplicaCount, 'replica')} each`
+    const size = `${plural(partitionCount, 'partition')}, ${plural(maxReplicaCount, 'replica')} each`
     return ok(`${request.table} is available: table id ${appId}, ${size}`)
   },
   title: 'the table exists and is available',
@@ -46,12 +47,12 @@ const tableHealthy: Check = {
     )
     if (thin.length > 0) {
       return error(
-        `fewer than ${wanted} living replicas: partition ${listed(thin.map(({pid}) => pid.partitionIndex))}`,
+        `fewer than ${plural(wanted, 'living replica')}: partition ${listed(thin.map(({pid}) => pid.partitionIndex))}`,
         'wait until the metas have added the missing secondaries (in steps of 10 s), or start the dead servers',
       )
     }
 
-    return ok(`${counted(partitions.length, 'partition')}, each with its primary and all ${counted(wanted, 'replica')}`)
+    return ok(`${plural(partitions.length, 'partition')}, each with its primary and ${everyone(wanted, 'replica')}`)
   },
   title: 'every partition has a primary and all its secondaries',
 }
@@ -64,7 +65,7 @@ const partitionSplit: Check = {
     const unborn = source.configuration.partitions.filter(({ballot}) => ballot < 0)
     if (unborn.length > 0 || source.configuration.partitionCount !== partitionCount) {
       return error(
-        `the table is being split to ${partitionCount} partitions; not there yet: ${listed(unborn.map(({pid}) => pid.partitionIndex))}`,
+        `the table is being split to ${plural(partitionCount, 'partition')}; not there yet: ${listed(unborn.map(({pid}) => pid.partitionIndex))}`,
         'wait until the split has ended, or cancel it',
       )
     }
@@ -122,7 +123,7 @@ const dataVersion: Check = {
 
     const replicas = askedServers(facts).reduce((sum, {dataVersions}) => sum + (dataVersions?.size ?? 0), 0)
     return ok(
-      `${counted(replicas, 'replica')} on ${counted(facts.source.servers.length, 'server')}, all with data version 1`,
+      `${plural(replicas, 'replica')} on ${plural(facts.source.servers.length, 'server')}, all with data version 1`,
     )
   },
   title: 'every replica has data version 1',

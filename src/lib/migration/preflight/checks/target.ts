@@ -1,3 +1,4 @@
+import {plural} from '../../../plural.js'
 import {strangers} from '../addresses.js'
 import type {Check, PreflightFacts} from '../check.js'
 import {duplicationName, duplicationsToTarget, isResume, namesOf, nodeNamesTarget, ownDuplication} from '../clusters.js'
@@ -111,7 +112,7 @@ const targetTable: Check = {
 
     if (table.partitionCount !== source.table.partitionCount) {
       return error(
-        `${found} with ${table.partitionCount} partitions, the source has ${source.table.partitionCount}: rows would end in wrong partitions`,
+        `${found} with ${plural(table.partitionCount, 'partition')}, the source has ${source.table.partitionCount}: rows would end in wrong partitions`,
         'remove the duplication, drop the target table and migrate anew',
       )
     }
@@ -140,7 +141,7 @@ const targetServers: Check = {
     )
     if (wanted < min! || wanted > max!) {
       return error(
-        `the table has ${wanted} replicas, the target allows ${min} to ${max}`,
+        `the table has ${plural(wanted, 'replica')}, the target allows ${min} to ${max}`,
         'change [meta_server] *_allowed_replica_count of the target, or the table',
       )
     }
@@ -149,7 +150,7 @@ const targetServers: Check = {
     const dead = target.nodes.filter((node) => !node.alive).map(({address}) => address)
     if (alive.length < wanted) {
       return error(
-        `the target has ${alive.length} living servers, the table needs ${wanted}${dead.length > 0 ? `; dead: ${listed(dead)}` : ''}`,
+        `the target has ${plural(alive.length, 'living server')}, the table needs ${wanted}${dead.length > 0 ? `; dead: ${listed(dead)}` : ''}`,
         'start or add replica servers on the target',
       )
     }
@@ -157,10 +158,10 @@ const targetServers: Check = {
     const limits = Number.isNaN(max) ? '' : `, replica counts of ${min} to ${max} allowed`
     if (dead.length > 0)
       return warning(
-        `${alive.length} living servers for ${wanted} replicas${limits}; dead: ${listed(dead)}`,
+        `${plural(alive.length, 'living server')} for ${plural(wanted, 'replica')}${limits}; dead: ${listed(dead)}`,
         'start them or take them out',
       )
-    return ok(`${alive.length} living servers for ${wanted} replicas${limits}`)
+    return ok(`${plural(alive.length, 'living server')} for ${plural(wanted, 'replica')}${limits}`)
   },
   title: 'the target has enough living servers',
 }
@@ -195,7 +196,7 @@ const targetDisk: Check = {
 
     const neededMb = sum(sizes.map(({tableMb}) => tableMb!))
     const freeMb = sum(told.map((server) => server.freeMb!))
-    const figures = `the table takes ${Math.round(neededMb)} MB with all replicas; ${told.length} target servers have ${Math.round(freeMb)} MB free${silentOf(facts)}`
+    const figures = `the table takes ${Math.round(neededMb)} MB with all replicas; ${plural(told.length, 'target server has', 'target servers have')} ${Math.round(freeMb)} MB free${silentOf(facts)}`
     const remedy = 'make room on the target, or add servers'
     if (freeMb < neededMb) return confirm(figures, remedy)
     return freeMb < neededMb * (1 + SPARE) ? warning(figures, remedy) : ok(figures)
