@@ -151,7 +151,7 @@ export async function keepSettings(context: MigrationContext): Promise<void> {
 /** One reading of our duplication. */
 export function shippingOf(
   context: MigrationContext,
-  decrees: boolean,
+  decrees: boolean | 'shipped',
   signal = context.signal,
 ): Promise<ShippingView> {
   return readShipping({
