@@ -5,6 +5,8 @@ import type {Life} from './life.js'
 export class MemoryDisk {
   /** Set: every write fails with ENOSPC, except those to paths that this lets through. */
   full: ((path: string) => boolean) | undefined
+  /** A file is about to be made that must not be there. */
+  onCreate: ((path: string) => void) | undefined
   private readonly files = new Map<string, string>()
 
   /** The disk as a process uses it. */
@@ -25,12 +27,16 @@ export class MemoryDisk {
     }
 
     return {
-      createExclusively: (path, text) =>
-        use(() => {
+      createExclusively: async (path, text) => {
+        this.onCreate?.(path)
+        // What stops the process right here comes before the file.
+        if (!life.isRunning) await life.outside(Promise.resolve())
+        return use(() => {
           if (files.has(path)) return false
           write(path, text)
           return true
-        }),
+        })
+      },
       list: (directory) =>
         use(() =>
           [...files.keys()]

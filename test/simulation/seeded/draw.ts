@@ -1,12 +1,12 @@
 import type {At, Fault, WorldPlan} from './plan.js'
 
-type Random = () => number
+export type Random = () => number
 
-function oneOf<T>(random: Random, of: readonly T[]): T {
+export function oneOf<T>(random: Random, of: readonly T[]): T {
   return of[Math.floor(random() * of.length)]!
 }
 
-const between = (random: Random, low: number, high: number) => Math.round(low + random() * (high - low))
+export const between = (random: Random, low: number, high: number) => Math.round(low + random() * (high - low))
 
 /** Signs of life of a command that lie around its dangerous moments come more often. */
 const SIGNS = [
@@ -81,6 +81,7 @@ const KINDS: readonly [string, number][] = [
   ['disconnected', 2],
   ['slow-writes', 3],
   ['call', 12],
+  ['nothing-ships', 3],
   ['storm', 4],
   ['blackhole', 3],
   ['cut', 2],
@@ -169,6 +170,10 @@ function detail(random: Random, kind: string, {root}: WorldPlan): Partial<Fault>
         side,
         what: `${what} ${oneOf(random, CALLS[side])}`,
       }
+    }
+
+    case 'nothing-ships': {
+      return {lastsMs: oneOf(random, [8000, 20_000, 60_000, 150_000])}
     }
 
     case 'storm': {

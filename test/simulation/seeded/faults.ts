@@ -134,6 +134,12 @@ export const beginOf: Record<string, Begin> = {
     const names = [source, target].find(({name}) => zookeeper.getData(NODE).bytes.includes(`"${name}"`))
     if (names) zookeeper.put(NODE, formatNodeData(names.name, [...names.metas].reverse()))
   },
+  'nothing-ships'({simulation: {target}, sky}) {
+    const ends = target.servers.map(({address}) => sky.swallow('servers', address))
+    return () => {
+      for (const end of ends) end()
+    }
+  },
   'pause-by-another'(stage) {
     stage.overseer.meddled('pause')
     alter(stage, {status: DuplicationStatus.DS_PAUSE})

@@ -19,6 +19,8 @@ const MENDING: ReadonlySet<string> = new Set([
   'resume-duplication',
   'take-commit-away',
 ])
+/** Phases in which a migration has not denied anything yet. */
+const PREPARING: ReadonlySet<string> = new Set(['duplicate', 'catch-up', 'verify'])
 const SORT_KEY = Buffer.from('row')
 const TICK_MS = 500
 /** How old news the tool may act on where nothing on the servers can be compared and set: envs, duplications, tables. */
@@ -46,6 +48,10 @@ export class Overseer {
   private excusedUntilMs = 0
   private faultsUnderWay = 0
   private readonly meddledAtMs = new Map<Meddling, number>()
+  /** Since when the source carries the deny of a migration. */
+  private ownDenySinceMs: number | undefined
+  /** Where the source's primaries were when shipping was stopped, and when that was. */
+  private paused: {atMs: number; ballots: number[]} | undefined
   /** Something that another operator did in a moment in which the tool cannot see it: what is lost is not its fault. */
   private ruined: string | undefined
   private stopped = false
@@ -115,6 +121,26 @@ export class Overseer {
     if (this.violation) return
     this.violation = new Violation(invariant, message)
     this.trace.add('VIOLATION', this.violation.message)
+  }
+
+  /** A migration prepares, or does so again, while writes are allowed: whatever was denied before was taken back (I7). */
+  phaseBegins(phase: string): void {
+    if (!PREPARING.has(phase) || this.serves === 'target' || this.ownDenySinceMs === undefined) return
+    const deniedMs = this.simulation.clock.nowMs() - this.ownDenySinceMs
+    if (deniedMs > BLIND_MS && this.ownDeny !== undefined)
+      this.fail('I7', `${phase} begins while the source carries ${this.ownDeny}, for ${deniedMs / 1000} s by now`)
+  }
+
+  /** The tool looks at the primaries once more after this; what happens to them later it cannot see. */
+  pausedShipping(): void {
+    const table = this.simulation.source.state.tableNamed(TABLE)
+    const ballots = table?.memberships.map(({ballot}) => ballot) ?? []
+    this.paused = {atMs: this.simulation.clock.nowMs(), ballots}
+  }
+
+  private get ownDeny(): string | undefined {
+    const env = this.simulation.source.state.tableNamed(TABLE)?.info.envs.get(DENY_ENV)
+    return env?.endsWith('*write') ? env : undefined
   }
 
   /** An effect is about to be sent: by whoever holds the lock (I6), and in the right order (I5). */
@@ -190,6 +216,17 @@ export class Overseer {
     return env === undefined ? primaries : [`${side}: env ${env}`, ...primaries]
   }
 
+  private writablePrimaries(): {ballot: number; partition: number; text: string}[] {
+    const {source} = this.simulation
+    const table = source.state.tableNamed(TABLE)
+    return (table?.memberships ?? []).flatMap(({ballot, primary}, partition) => {
+      const server = primary === undefined ? undefined : source.serverAt(primary)
+      const replica = server?.alive ? server.replica({appId: table!.info.appId, partitionIndex: partition}) : undefined
+      if (!replica || replica.deny?.write || !server!.connected) return []
+      return [{ballot, partition, text: `the source's ${primary} takes writes to partition ${partition}`}]
+    })
+  }
+
   private nodeWritten(bytes: Buffer, byHand: boolean): void {
     const {source, target} = this.simulation
     let name: string
@@ -213,9 +250,17 @@ export class Overseer {
     const nowMs = this.simulation.clock.nowMs()
     for (const what of ['drop', 'lift', 'remove', 'resume', 'deny', 'target'] as const) {
       const atMs = this.meddledAtMs.get(what)
-      if (atMs !== undefined && nowMs - atMs < BLIND_MS) this.ruined ??= `${what} by hand just before the switch`
+      if (atMs === undefined) continue
+      if (nowMs - atMs < BLIND_MS || atMs > (this.paused?.atMs ?? nowMs))
+        this.ruined ??= `${what} by hand just before the switch`
     }
 
+    // Every primary that was there when shipping was stopped must refuse writes.
+    const writable = this.writablePrimaries().filter(
+      ({ballot, partition}) => this.paused === undefined || this.paused.ballots[partition] === ballot,
+    )
+    if (writable.length > 0 && this.ruined === undefined)
+      this.fail('I3', `switched, and ${writable.map(({text}) => text).join('; ')}`)
     // What clients are sent to must take their writes.
     const refused = this.refusals('target')
     if (refused.length > 0 && this.ruined === undefined) this.fail('I2', `switched, and ${refused.join('; ')}`)
@@ -227,6 +272,8 @@ export class Overseer {
     this.look()
     this.watchReigns()
     this.watchDeny()
+    if (this.ownDeny === undefined) this.ownDenySinceMs = undefined
+    else this.ownDenySinceMs ??= this.simulation.clock.nowMs()
     this.simulation.clock.setTimer(TICK_MS, () => this.tick())
   }
 

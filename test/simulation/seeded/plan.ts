@@ -1,6 +1,7 @@
 import {seededRandom} from '../../sandbox/random.js'
 import type {Profile} from '../../sandbox/index.js'
-import {drawFault} from './draw.js'
+import {drawFault, oneOf, type Random} from './draw.js'
+import {drawThemed} from './themes.js'
 
 /** When a fault begins: so long after the start, or after the n-th time that something is told. */
 export type At = {ms: number} | {afterMs: number; nth: number; sign: string}
@@ -53,12 +54,6 @@ export interface Plan {
   world: WorldPlan
 }
 
-type Random = () => number
-
-export function oneOf<T>(random: Random, of: readonly T[]): T {
-  return of[Math.floor(random() * of.length)]!
-}
-
 function chance(random: Random, share: number): boolean {
   return random() < share
 }
@@ -68,10 +63,12 @@ export function drawPlan(seed: number): Plan {
   const random = seededRandom(Math.imul(seed + 1, 0x9e_37_79_b1))
   for (let i = 0; i < 4; i++) random()
   const world = drawWorld(random)
+  const mend = oneOf(random, ['migrate', 'migrate', 'rollback'] as const)
+  if (chance(random, 0.5)) return {...drawThemed(random, world), mend, seed}
   // Most runs have a few faults: many at once hide each other.
   const count = oneOf(random, [0, 1, 1, 1, 2, 2, 2, 3, 3, 4, 6])
   const faults = Array.from({length: count}, () => drawFault(random, world))
-  return {faults, mend: oneOf(random, ['migrate', 'migrate', 'rollback']), seed, world}
+  return {faults, mend, seed, world}
 }
 
 function drawWorld(random: Random): WorldPlan {

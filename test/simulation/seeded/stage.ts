@@ -20,6 +20,8 @@ export interface BeginOptions {
   /** Of a rollback. */
   adopt?: boolean
   /** Of a rollback. */
+  copyIsGone?: boolean
+  /** Of a rollback. */
   dropTarget?: boolean
   /** Of a migration. */
   request?: Partial<MigrationRequest>
@@ -58,6 +60,10 @@ export class Stage {
     for (const fault of plan.faults) {
       if ('ms' in fault.at && this.makesSense(fault.kind))
         simulation.clock.setTimer(fault.at.ms, () => this.strike(fault))
+    }
+
+    simulation.disk().onCreate = (path) => {
+      if (path.endsWith('.claim')) this.sign('claim')
     }
 
     simulation.wrapGuardEffects = (live, life) => this.watched(live, life, `guard ${life.pid}`)
@@ -141,6 +147,7 @@ export class Stage {
         : simulation.rollback(options, {
             adopt: more.adopt ?? false,
             briefDeny: true,
+            copyIsGone: more.copyIsGone ?? false,
             dropTarget: more.dropTarget ?? false,
             limitMs: 300_000,
             ...known,
@@ -244,7 +251,11 @@ export class Stage {
 
   private hear(event: Driver<Result>['events'][number], name: string): void {
     tellEvent(this.trace, name, event)
-    if (event.type === 'phase-started') this.sign(`phase:${event.phase}`)
+    if (event.type === 'phase-started') {
+      this.overseer.phaseBegins(event.phase)
+      this.sign(`phase:${event.phase}`)
+    }
+
     if (event.type === 'undo-started') this.sign('undo')
     const closes = event.type === 'effect' && event.effect.kind === 'close-source' && event.state === 'begin'
     if (closes && !this.simulation.hasRoot) this.overseer.moved()
@@ -265,6 +276,7 @@ export class Stage {
         try {
           const outcome = await live.perform(effect, signal)
           this.trace.add(name, `done   ${effect.kind}`)
+          if (effect.kind === 'pause-duplication') this.overseer.pausedShipping()
           this.sign(`done:${effect.kind}`)
           return outcome
         } catch (error) {

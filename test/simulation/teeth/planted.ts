@@ -223,6 +223,9 @@ export const planted: readonly PlantedBug[] = [
   bug('pause-too-early', 'shipping is stopped before everything has arrived', [
     `${lib}/phases/drain.ts`,
     "{title: 'wait until everything accepted is on the target', wait: waitUntilDrained},",
-    '',
+    // Partitions that were not drained at all would be drained once more: shipping is stopped as if they had been.
+    `{title: 'wait until everything accepted is on the target', wait: async ({request, signal, source, state}) => {
+      state.drained = (await readPrimaries(source, request.table, signal)).primaries
+    }},`,
   ]),
 ]
