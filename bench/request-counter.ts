@@ -47,11 +47,12 @@ export class RequestCounter {
     return this.phases.flatMap((phase) =>
       (['metas', 'servers'] as const).map((to) => {
         const each = [...phase.times].filter(([address]) => this.metas.has(address) === (to === 'metas'))
-        const seconds = Math.max(1, ((phase.endMs ?? this.clock.nowMs()) - phase.startMs) / 1000)
+        const endMs = phase.endMs ?? this.clock.nowMs()
         const total = each.reduce((sum, [, times]) => sum + times.length, 0)
         return {
           peakPerSecond: Math.max(0, ...each.map(([, times]) => mostInASecond(times))),
-          perSecond: total / Math.max(1, each.length) / seconds,
+          // The second that a phase ends in counts as a whole one.
+          perSecond: total / Math.max(1, each.length) / (Math.floor((endMs - phase.startMs) / 1000) + 1),
           phase: phase.name,
           to,
         }
@@ -72,7 +73,7 @@ function mostInASecond(times: readonly number[]): number {
   let most = 0
   let from = 0
   for (const [index, time] of times.entries()) {
-    while (time - times[from]! > 1000) from++
+    while (time - times[from]! >= 1000) from++
     most = Math.max(most, index - from + 1)
   }
 

@@ -96,7 +96,9 @@ export interface MigrationState {
   addedAtMs?: number
   /** When to deny writes, where the servers' phases are known. */
   moment?: Moment
-  /** Syncs of source servers that were seen, by address. */
+  /** When each server with a primary was started, read right before the deny. */
+  startTimes?: ReadonlyMap<string, string>
+  /** Syncs of source servers that were seen, by address; of earlier runs too. */
   ticks?: Map<string, TickPhase>
   /** The source servers whose config sync interval was lowered. */
   fast?: FastCutover

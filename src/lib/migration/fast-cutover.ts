@@ -1,13 +1,12 @@
 import {messageOf} from '../errors.js'
+import {plural} from '../plural.js'
 import {factsOf, type MigrationContext} from './context.js'
 import type {Progress} from './events.js'
 import {LOWERED_SYNC_MS} from './preflight/prediction.js'
-import {hostingServers, putSettingsBack, rememberSetting} from './settings.js'
+import {hostingServers, onEach, putSettingsBack, rememberSetting, SYNC_INTERVAL} from './settings.js'
 import {timersOf} from './timers.js'
 import {mayPass, waitUntil} from './wait.js'
 
-/** How often a replica server asks the meta for envs: the spread of a deny and of its lift (measured.md §1, §2). */
-export const SYNC_INTERVAL = 'config_sync_interval_ms'
 /** Each sync sends all replicas of a server through one thread of the meta. */
 const MOST_REPLICAS_PER_SECOND = 5000
 /** On top of the old interval, before the new one is believed. */
@@ -24,7 +23,7 @@ export interface FastCutover {
   /** Answer time of the meta leader before anything was lowered, ms. */
   metaMs: number
   /** What the interval was, and when it was lowered (`Clock.nowMs`), by server. */
-  servers: Map<string, {loweredAtMs: number; oldMs: number; startTime: string}>
+  servers: Map<string, {loweredAtMs: number; oldMs: number}>
 }
 
 /** Why the interval is not lowered, or undefined. */
@@ -46,7 +45,7 @@ export async function fastCutoverObstacle(context: MigrationContext): Promise<st
   )
   const perSecond = (replicas.reduce((sum, count) => sum + count, 0) * 1000) / LOWERED_SYNC_MS
   return perSecond > MOST_REPLICAS_PER_SECOND
-    ? `the servers hold ${perSecond} replicas: too many for the meta each second (--fast-cutover does it all the same)`
+    ? `the servers hold ${plural(perSecond, 'replica')}: too many for the meta each second (--fast-cutover does it all the same)`
     : undefined
 }
 
@@ -60,16 +59,17 @@ export async function lowerSyncInterval(context: MigrationContext): Promise<void
   }
 
   const hosts = await hostingServers(context)
-  for (const address of hosts) await lowerOn(context, state.fast, address)
-  for (const address of state.fast.servers.keys()) if (!hosts.includes(address)) state.fast.servers.delete(address)
+  const {fast} = state
+  await onEach(hosts, (address) => lowerOn(context, fast, address))
+  for (const address of fast.servers.keys()) if (!hosts.includes(address)) fast.servers.delete(address)
 }
 
 async function lowerOn(context: MigrationContext, fast: FastCutover, address: string): Promise<void> {
-  const {clock, effects, hints, signal, source} = context
+  const {clock, effects, hints, signal, source, state} = context
   const server = source.server(address)
-  const [value, startTime] = await Promise.all([server.config(SYNC_INTERVAL, {signal}), server.startTime({signal})])
-  const known = fast.servers.get(address)
-  if (known?.startTime === startTime && value === String(LOWERED_SYNC_MS)) return
+  const value = await server.config(SYNC_INTERVAL, {signal})
+  // A restart undoes it: as long as it is there, nothing was restarted.
+  if (fast.servers.has(address) && value === String(LOWERED_SYNC_MS)) return
   const earlier = hints.settings.find(
     (effect) => effect.kind === 'set-server-config' && effect.server === address && effect.name === SYNC_INTERVAL,
   )
@@ -87,7 +87,9 @@ async function lowerOn(context: MigrationContext, fast: FastCutover, address: st
     await effects.perform(effect, signal)
   }
 
-  fast.servers.set(address, {loweredAtMs: clock.nowMs(), oldMs: Number(before), startTime})
+  fast.servers.set(address, {loweredAtMs: clock.nowMs(), oldMs: Number(before)})
+  // Its syncs come at other times from now on.
+  state.ticks?.delete(address)
 }
 
 /**
@@ -124,8 +126,8 @@ export async function waitForShortSync(context: MigrationContext, report: (progr
       },
       onProgress: (waiting) =>
         report({
-          partitionCount: state.fast!.servers.size,
-          partitionsDone: state.fast!.servers.size - waiting.length,
+          serverCount: state.fast!.servers.size,
+          serversDone: state.fast!.servers.size - waiting.length,
           text: `servers that hear of the deny within a second: ${state.fast!.servers.size - waiting.length} of ${state.fast!.servers.size}`,
         }),
       signal,
@@ -163,6 +165,7 @@ export async function watchMeta(context: MigrationContext): Promise<void> {
   })
   believeOldInterval(context.state, fast)
   await restoreSyncInterval(context, context.signal)
+  context.state.ticks = undefined
   context.state.fast = undefined
   context.request = {...context.request, fastCutover: 'off'}
 }
@@ -173,6 +176,7 @@ export async function restSyncInterval(context: MigrationContext): Promise<void>
   if (!fast) return
   believeOldInterval(context.state, fast)
   await restoreSyncInterval(context, context.signal)
+  context.state.ticks = undefined
   context.state.fast = undefined
 }
 

@@ -18,6 +18,9 @@ const effect: Rule = (value) =>
   fits(value, Object.hasOwn(effects, value.kind as string) ? effects[value.kind as EffectKind] : undefined)
 const numbers: Rule = (value) => isObject(value) && Object.values(value).every((part) => number(part))
 
+const tick: Rule = (value) => isObject(value) && number(value.afterMs) && number(value.byMs) && text(value.startTime)
+const ticks: Rule = (value) => isObject(value) && Object.values(value).every((part) => tick(part))
+
 /** Effects of which a later run uses more than their kind. */
 const effects: {[K in EffectKind]?: Record<string, Rule>} = {
   'close-source': {value: text},
@@ -48,6 +51,7 @@ const kinds: {[K in JournalRecord['kind']]?: Record<string, Rule>} = {
   duplication: {dupid: number},
   end: {outcome: text},
   phase: {phase: text, state: text},
+  ticks: {servers: ticks},
 }
 
 function isObject(value: unknown): value is Fields {

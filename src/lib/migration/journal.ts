@@ -5,7 +5,8 @@ import {messageOf, MigratorError} from '../errors.js'
 import {type AppendFile, diskFiles, type Files} from '../files.js'
 import type {Effect} from './effects.js'
 import {isRecord} from './journal-record.js'
-import {BATCH_BYTES} from './settings.js'
+import {BATCH_BYTES, SYNC_INTERVAL} from './settings.js'
+import type {TickPhase} from './tick-phases.js'
 
 /** Version of the format; a file with a newer one is refused, not guessed at. */
 export const journalVersion = 1
@@ -19,6 +20,7 @@ export type JournalRecord = {at: string; run: string} & (
   | {effect: Effect; kind: 'before'}
   | BeginRecord
   | {kind: 'end'; outcome: string}
+  | {kind: 'ticks'; servers: Record<string, TickPhase>}
   | {kind: 'guard'; state: string; text: string}
   | {kind: 'word'}
   | {kind: 'phase'; phase: string; state: 'done' | 'failed' | 'started'}
@@ -55,6 +57,9 @@ export function journalFileName(table: string, targetCluster: string): string {
  * true is read from the clusters (product.md, "Observe, then act").
  */
 export class Journal {
+  /** One record at a time, in the order in which they were given. */
+  private turn: Promise<unknown> = Promise.resolve()
+
   private constructor(
     readonly path: string,
     /** What earlier runs wrote, oldest first. */
@@ -98,8 +103,10 @@ export class Journal {
   /** Appends one record and waits until it is on the disk. */
   async write(record: NewRecord): Promise<void> {
     const full = {at: new Date(this.clock.wallMs()).toISOString(), run: this.run, ...record}
+    const mine = this.turn.then(() => this.file.append(`${JSON.stringify(full)}\n`))
+    this.turn = mine.catch(() => {}) // told to whoever wrote it
     try {
-      await this.file.append(`${JSON.stringify(full)}\n`)
+      await mine
     } catch (error) {
       throw new MigratorError('journal.write_failed', `journal ${this.path}: ${messageOf(error)}`, {cause: error})
     }
@@ -163,6 +170,8 @@ export interface JournalHints {
   settings: Effect[]
   /** Why rows may be out of order on the target since they were last compared: servers shipped them in batches. */
   shippedInBatches?: string
+  /** Syncs of source servers that were seen, by address; wall clock, ms. */
+  ticks?: Record<string, TickPhase>
   /** Without a node: the operator's word was given that applications may be moved. */
   word?: boolean
 }
@@ -193,6 +202,7 @@ export function hintsOf(records: readonly JournalRecord[]): JournalHints {
       hints.shippedInBatches = undefined
     }
 
+    if (record.kind === 'ticks') hints.ticks = {...hints.ticks, ...record.servers}
     if (record.kind === 'word') hints.word = true
     if (record.kind === 'end' && ['handed-over', 'migrated', 'rolled-back'].includes(record.outcome)) {
       if (record.outcome === 'rolled-back') delete hints.finished
@@ -240,6 +250,8 @@ function applyIntent(record: {at: string; effect: Effect}, hints: JournalHints, 
     hints.shippedInBatches = `${BATCH_BYTES} was not 0 on ${effect.server} for a while`
   }
 
+  // Another interval, and another phase ever after.
+  if (effect.kind === 'set-server-config' && effect.name === SYNC_INTERVAL) delete hints.ticks?.[effect.server]
   const key = settingKey(effect)
   if (key !== undefined && !settings.has(key)) settings.set(key, effect)
 }

@@ -14,6 +14,7 @@ import {hintsOf, Journal, journalPath, type JournalRecord, readJournal} from './
 import {acquireLock, type MigrationLock} from './lock.js'
 import type {MigrationRequest} from './request.js'
 import type {ResultBuilder} from './result-builder.js'
+import {ticksFrom} from './tick-phases.js'
 import {shellQuote} from '../shell-quote.js'
 
 /** Everything that a run opens, and gives back at its end. */
@@ -66,6 +67,7 @@ export async function openRun(options: OpenRunOptions): Promise<OpenRun> {
   const effects: Effects = journal
     ? new JournaledEffects(live, journal, request.table, emit, lock)
     : new RecordingEffects(request.table, emit)
+  const hints = hintsOf(past)
   const context: MigrationContext = {
     askMoved: (bound) => hooks.askMoved(bound),
     client,
@@ -88,14 +90,14 @@ export async function openRun(options: OpenRunOptions): Promise<OpenRun> {
           }),
         }
       : {}),
-    hints: hintsOf(past),
+    hints,
     journal,
     ...(world.operatorHooks ? {operatorHooks: world.operatorHooks} : {}),
     random,
     request,
     signal,
     source,
-    state: freshState(),
+    state: {...freshState(), ...(hints.ticks ? {ticks: ticksFrom(hints.ticks, clock)} : {})},
     store,
     target,
   }

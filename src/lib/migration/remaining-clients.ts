@@ -96,11 +96,11 @@ async function eachServer(
 }
 
 async function failedOn(context: MigrationContext, address: string): Promise<Failed | undefined> {
-  const {client, forward: signal, source} = context
+  const {forward: signal, source} = context
   const limits = {signal, timeoutMs: QUESTION_MS}
   if (factsOf(context).source.generation === 'master') {
     const path = `/metrics?types=server&metrics=${metrics.reads},${metrics.writes}&with_metric_fields=name,value`
-    const {body, status} = await client.http.get(address, path, limits)
+    const {body, status} = await source.server(address).get(path, limits)
     if (status !== 200) return undefined
     const values = new Map(parseMetrics(body).flatMap((entity) => [...entity.values]))
     return pair(values, metrics)

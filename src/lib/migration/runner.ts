@@ -1,4 +1,5 @@
 import {messageOf} from '../errors.js'
+import type {Manner} from '../pegasus/server-gate.js'
 import type {MigrationContext, Phase} from './context.js'
 import type {PhaseId, Progress} from './events.js'
 import {catchUp} from './phases/catch-up.js'
@@ -65,6 +66,7 @@ export async function runPhases(
 /** @returns why the phase was left out, or undefined when it ran */
 async function runPhase(context: MigrationContext, phase: Phase): Promise<string | undefined> {
   context.signal.throwIfAborted()
+  context.client.gate.manner = mannerOf(context, phase)
   context.emit({phase: phase.id, type: 'phase-started'})
   await context.journal?.write({kind: 'phase', phase: phase.id, state: 'started'})
   const observed = await phase.observe(context)
@@ -78,6 +80,12 @@ async function runPhase(context: MigrationContext, phase: Phase): Promise<string
 
   await context.journal?.write({kind: 'phase', phase: phase.id, state: 'done'})
   return undefined
+}
+
+/** Where nobody waits the servers are left in peace; Preflight and a rehearsal ask each thing once. */
+function mannerOf({dryRun}: MigrationContext, {id}: Phase): Manner {
+  const isQuick = dryRun || id === 'preflight' || id === 'drain' || id === 'switch'
+  return isQuick ? 'singly' : 'calmly'
 }
 
 function withConfirmed({state}: MigrationContext, progress: Progress): Progress {

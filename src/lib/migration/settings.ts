@@ -9,6 +9,8 @@ import {mayPass} from './wait.js'
 /** Batches of more than one mutation are shipped out of order (product.md, lesson 13). */
 export const BATCH_BYTES = 'duplicate_log_batch_bytes'
 export const BATCH_BYTES_WANTED = '0'
+/** How often a replica server asks the meta for envs: the spread of a deny and of its lift (measured.md §1, §2). */
+export const SYNC_INTERVAL = 'config_sync_interval_ms'
 const PUT_BACK_LIMIT_MS = 20_000
 const PUT_BACK_RETRY_MS = 2000
 
@@ -37,7 +39,7 @@ export async function hostingServers(context: MigrationContext, signal = context
 export async function ensureNoBatching(context: MigrationContext): Promise<string[]> {
   const values = await batchBytesOf(context, await hostingServers(context))
   const wrong = values.filter(({value}) => value !== BATCH_BYTES_WANTED)
-  for (const {address, value} of wrong) {
+  await onEach(wrong, async ({address, value}) => {
     const effect: ServerConfigEffect = {
       before: value ?? '',
       kind: 'set-server-config',
@@ -48,8 +50,7 @@ export async function ensureNoBatching(context: MigrationContext): Promise<strin
     }
     rememberSetting(context, effect)
     await context.effects.perform(effect, context.signal)
-  }
-
+  })
   return wrong.map(({address}) => address)
 }
 
@@ -117,24 +118,45 @@ export async function putSettingsBack(
   signal: AbortSignal,
   selected: (effect: Effect) => boolean = () => true,
 ): Promise<void> {
-  const left = context.hints.settings.filter((effect) => !selected(effect))
-  for (const effect of context.hints.settings.filter((candidate) => selected(candidate))) {
-    try {
-      await putBackPatiently(context, effect, signal)
-      context.state.settingsPutBack.push(describeBack(effect))
-    } catch (error) {
-      signal.throwIfAborted()
-      if (!mayPass(error)) throw error
-      left.push(effect)
-      context.emit({
-        code: 'setting.left',
-        message: `${describeBack(effect)} could not be done: ${messageOf(error)}. ${await whatIsLeft(context, effect, signal)}`,
-        type: 'warning',
-      })
-    }
+  const wanted = context.hints.settings.filter((candidate) => selected(candidate))
+  const byPlace = new Map<string, Effect[]>()
+  for (const effect of wanted) {
+    const place = effect.kind === 'set-server-config' ? `${effect.side} ${effect.server}` : effect.kind
+    byPlace.set(place, [...(byPlace.get(place) ?? []), effect])
   }
 
+  const back = new Set<Effect>()
+  await onEach([...byPlace.values()], async (effects) => {
+    for (const effect of effects) if (await putBackOrTell(context, effect, signal)) back.add(effect)
+  })
+  context.state.settingsPutBack.push(
+    ...wanted.filter((effect) => back.has(effect)).map((effect) => describeBack(effect)),
+  )
+  const left = context.hints.settings.filter((effect) => !back.has(effect))
   context.hints.settings.splice(0, context.hints.settings.length, ...left)
+}
+
+/** Every server at the same time, because each has a pace of its own. @throws the first failure, once all have ended */
+export async function onEach<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  const ended = await Promise.allSettled(items.map((item) => work(item)))
+  const failed = ended.find((result) => result.status === 'rejected')
+  if (failed) throw failed.reason
+}
+
+async function putBackOrTell(context: SettingsContext, effect: Effect, signal: AbortSignal): Promise<boolean> {
+  try {
+    await putBackPatiently(context, effect, signal)
+    return true
+  } catch (error) {
+    signal.throwIfAborted()
+    if (!mayPass(error)) throw error
+    context.emit({
+      code: 'setting.left',
+      message: `${describeBack(effect)} could not be done: ${messageOf(error)}. ${await whatIsLeft(context, effect, signal)}`,
+      type: 'warning',
+    })
+    return false
+  }
 }
 
 /** What was set at run time is lost with the server: one that is down comes back as its configuration file has it. */

@@ -1,4 +1,5 @@
-import {sleep} from '../clock.js'
+import {type Clock, sleep} from '../clock.js'
+import {messageOf} from '../errors.js'
 import {probeWrite} from '../pegasus/probe.js'
 import {factsOf, type MigrationContext, type PrimaryAt} from './context.js'
 import type {Progress} from './events.js'
@@ -30,6 +31,8 @@ const EARLY_MS = 1500
 /** What the last looks before a deny take. */
 export const LEAD_MS = 4000
 const PROBE_TIMEOUT_MS = 3000
+/** Timers drift: an older phase is not believed. */
+const MOST_AGE_MS = 6 * 3_600_000
 
 /**
  * The moment right before the syncs that follow the largest gap in the servers' circle of syncs: all of them then fall as close
@@ -65,6 +68,7 @@ export function bestMoment(
  */
 export class TickWatch {
   private readonly found = new Set<string>()
+  private readonly startTimes = new Map<string, string>()
   private readonly unflaggedMs = new Map<string, number>()
 
   /** @param addedAtMs when the duplication was added: nobody refused before */
@@ -79,61 +83,103 @@ export class TickWatch {
     const {generation} = factsOf(context).source
     if (generation === 'master' || this.addedAtMs === undefined || timersOf(context.state).configSyncMs < WORTH_MS)
       return
+    const changes = new Map<string, ServerChange>()
     await Promise.all(
       [...byServer(primaries.values())]
         .filter(([address]) => !this.found.has(address))
-        .map(([address, group]) => this.ask(address, group[0]!)),
+        .map(async ([address, group]) => {
+          const change = await this.ask(address, group[0]!)
+          if (change) changes.set(address, change)
+        }),
     )
+    await rememberTicks(context, changes, this.startTimes)
   }
 
-  private async ask(address: string, {partitionIndex}: PrimaryAt): Promise<void> {
-    const {client, clock, signal} = this.context
+  private async ask(address: string, {partitionIndex}: PrimaryAt): Promise<ServerChange | undefined> {
+    const {client, clock, signal, source} = this.context
     const {appId, partitionCount} = factsOf(this.context).source.configuration
-    const sentMs = clock.nowMs()
+    // Read first: if it restarts in between, what it shows is thrown away later, not believed.
+    if (!this.startTimes.has(address)) this.startTimes.set(address, await source.server(address).startTime({signal}))
     const limits = {signal, timeoutMs: PROBE_TIMEOUT_MS}
-    const {detail, verdict} = await probeWrite(client.pool, address, {appId, partitionIndex}, partitionCount, limits)
-    if (verdict !== 'not-denied') return
+    let sentMs = clock.nowMs()
+    const {detail, verdict} = await client.gate.pass(address, signal, () => {
+      sentMs = clock.nowMs()
+      return probeWrite(client.pool, address, {appId, partitionIndex}, partitionCount, limits)
+    })
+    if (verdict !== 'not-denied') return undefined
     if (detail !== 'ERR_OPERATION_DISABLED') {
       this.unflaggedMs.set(address, sentMs)
-      return
+      return undefined
     }
 
     this.found.add(address)
-    const change = {afterMs: this.unflaggedMs.get(address) ?? this.addedAtMs, byMs: clock.nowMs()}
-    await rememberTicks(this.context, new Map([[address, change]]))
+    return {afterMs: this.unflaggedMs.get(address) ?? this.addedAtMs, byMs: clock.nowMs()}
   }
 }
 
-/** Takes down when servers were seen to change: at a sync. Those that changed before anybody looked tell nothing. */
+/**
+ * Takes down when servers were seen to change: at a sync. Those that changed before anybody looked tell nothing, nor does one whose
+ * interval is being changed.
+ * @param startTimes of the servers, from before they changed
+ */
 export async function rememberTicks(
-  {signal, source, state}: MigrationContext,
+  {clock, emit, journal, state}: MigrationContext,
   changes: ReadonlyMap<string, ServerChange>,
+  startTimes: ReadonlyMap<string, string>,
 ): Promise<void> {
   if (timersOf(state).configSyncMs < WORTH_MS) return
-  state.ticks ??= new Map()
+  const toWallMs = clock.wallMs() - clock.nowMs()
+  const servers: Record<string, TickPhase> = {}
   for (const [address, {afterMs, byMs}] of changes) {
-    if (afterMs === undefined) continue
-    state.ticks.set(address, {afterMs, byMs, startTime: await source.server(address).startTime({signal})})
+    const startTime = startTimes.get(address)
+    if (afterMs === undefined || startTime === undefined || state.fast?.servers.has(address)) continue
+    state.ticks ??= new Map()
+    state.ticks.set(address, {afterMs, byMs, startTime})
+    servers[address] = {afterMs: Math.round(afterMs + toWallMs), byMs: Math.round(byMs + toWallMs), startTime}
+  }
+
+  if (Object.keys(servers).length === 0) return
+  try {
+    await journal?.write({kind: 'ticks', servers})
+  } catch (error) {
+    // This run knows them all the same.
+    emit({code: 'journal.write_failed', message: messageOf(error), type: 'warning'})
   }
 }
 
-/** When to deny writes, by what is known of every server with a primary; undefined: no moment is better than another. */
+/** What an earlier run wrote down, on this process's clock. */
+export function ticksFrom(journaled: Readonly<Record<string, TickPhase>>, clock: Clock): Map<string, TickPhase> {
+  const toWallMs = clock.wallMs() - clock.nowMs()
+  return new Map(
+    Object.entries(journaled).map(([address, {afterMs, byMs, startTime}]) => [
+      address,
+      {afterMs: afterMs - toWallMs, byMs: byMs - toWallMs, startTime},
+    ]),
+  )
+}
+
+/**
+ * When to deny writes, by what is known of every server with a primary; undefined: no moment is better than another. Reads when each
+ * of them was started: a phase from before a restart is thrown away, and the deny itself will show a new one.
+ */
 export async function momentToDeny(
   context: MigrationContext,
   primaries: ReadonlyMap<number, PrimaryAt>,
 ): Promise<Moment | undefined> {
   const {clock, signal, source, state} = context
   const intervalMs = timersOf(state).configSyncMs
-  const {ticks} = state
-  if (!ticks || intervalMs < WORTH_MS) return undefined
+  if (intervalMs < WORTH_MS) return undefined
   const servers = [...byServer(primaries.values()).keys()]
-  const phases = await Promise.all(
-    servers.map(async (address) => {
-      const known = ticks.get(address)
-      return known && known.startTime === (await source.server(address).startTime({signal})) ? known : undefined
-    }),
-  )
-  const known = phases.filter((phase) => phase !== undefined)
+  const startTimes = await Promise.all(servers.map((address) => source.server(address).startTime({signal})))
+  state.startTimes = new Map(servers.map((address, index) => [address, startTimes[index]!]))
+  const known: TickPhase[] = []
+  for (const [address, startTime] of state.startTimes) {
+    const tick = state.ticks?.get(address)
+    const isGood = tick?.startTime === startTime && clock.nowMs() - tick.byMs <= MOST_AGE_MS
+    if (isGood) known.push(tick)
+    else state.ticks?.delete(address)
+  }
+
   return known.length === servers.length ? bestMoment(known, intervalMs, clock.nowMs() + LEAD_MS) : undefined
 }
 

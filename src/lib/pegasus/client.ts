@@ -2,15 +2,18 @@ import {HttpClient} from '../rpc/http.js'
 import {ConnectionPool} from '../rpc/pool.js'
 import {Cluster} from './cluster.js'
 import type {Environment} from './env.js'
+import {ServerGate} from './server-gate.js'
 
 /** Everything that is needed to talk to Pegasus clusters; shares one connection per server. */
 export class PegasusClient {
   readonly env: Environment
+  readonly gate: ServerGate
   readonly http: HttpClient
   readonly pool: ConnectionPool
 
   constructor(env: Environment) {
     this.env = env
+    this.gate = new ServerGate(env.clock)
     this.http = new HttpClient(env)
     this.pool = new ConnectionPool(env)
   }

@@ -145,6 +145,13 @@ export class ReplicaServer {
     throw this.unexpected('/metrics', response)
   }
 
+  /** Any page of the server's HTTP service, as it is. */
+  get(path: string, limits: CallLimits = {}): Promise<HttpResponse> {
+    const {gate, http} = this.client
+    const {signal, timeoutMs = DEFAULT_TIMEOUT_MS} = limits
+    return gate.pass(this.address, signal, () => http.get(this.address, path, {signal, timeoutMs}))
+  }
+
   private async ask<Q, S extends {err: string}>(call: Call<Q, S>, request: Q, limits: CallLimits = {}): Promise<S> {
     const response = await this.exchange(call, request, true, limits)
     if (response.err === 'ERR_OK') return response
@@ -161,19 +168,16 @@ export class ReplicaServer {
   }
 
   private async exchange<Q, S>(call: Call<Q, S>, request: Q, idempotent: boolean, limits: CallLimits): Promise<S> {
+    const {gate, pool} = this.client
     const options = {idempotent, signal: limits.signal, timeoutMs: limits.timeoutMs ?? DEFAULT_TIMEOUT_MS}
+    const ask = () => gate.pass(this.address, limits.signal, () => pool.call(this.address, call, request, options))
     try {
-      return await this.client.pool.call(this.address, call, request, options)
+      return await ask()
     } catch (error) {
       // The usual cause is a restart since the last call: a fresh connection tells.
       if (!idempotent || !isMigratorError(error, 'rpc.connection_lost')) throw error
-      return this.client.pool.call(this.address, call, request, options)
+      return ask()
     }
-  }
-
-  private get(path: string, limits: CallLimits = {}): Promise<HttpResponse> {
-    const {signal, timeoutMs = DEFAULT_TIMEOUT_MS} = limits
-    return this.client.http.get(this.address, path, {signal, timeoutMs})
   }
 
   private async run(cmd: string, args: string[], idempotent: boolean, limits: CallLimits = {}): Promise<string> {

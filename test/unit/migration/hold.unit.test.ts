@@ -56,7 +56,8 @@ describe('a migration that is held before its cutover', function () {
     assert.equal(hasEnded(), false)
     assert.equal(envOf(simulation.source), undefined)
     const shown = driver.events.filter((event) => isHold(event))
-    assert.ok(shown.length > 50, `${shown.length} looks`)
+    // Now and then it looks at settings too, and no server is asked more than once a second.
+    assert.ok(shown.length > 40, `${shown.length} looks`)
     const last = shown.at(-1)!
     assert.ok('progress' in last && 'lagMutations' in last.progress)
     assert.match(

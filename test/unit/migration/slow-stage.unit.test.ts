@@ -30,17 +30,6 @@ function contextOf({copied = () => 0, generation = '2.5', primaries = 4}: Situat
     primary: '10.0.1.1:34801',
   }))
   return {
-    client: {
-      http: {
-        async get(address: string) {
-          const metrics = [{name: 'nfs_client_copy_bytes', value: bytes(address)}]
-          return {
-            body: JSON.stringify({entities: [{attributes: {}, id: 'server', metrics, type: 'server'}]}),
-            status: 200,
-          }
-        },
-      },
-    },
     clock: scaledClock(200),
     request: {table: 'users'},
     signal: new AbortController().signal,
@@ -50,6 +39,13 @@ function contextOf({copied = () => 0, generation = '2.5', primaries = 4}: Situat
       nodes: async () => TARGETS.map((address) => ({address, alive: true})),
       server: (address: string) => ({
         counters: async () => new Map([['replica*eon.nfs_client*recent_copy_data_size', bytes(address)]]),
+        async get() {
+          const metrics = [{name: 'nfs_client_copy_bytes', value: bytes(address)}]
+          return {
+            body: JSON.stringify({entities: [{attributes: {}, id: 'server', metrics, type: 'server'}]}),
+            status: 200,
+          }
+        },
       }),
     },
   } as unknown as MigrationContext

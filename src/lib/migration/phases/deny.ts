@@ -60,6 +60,8 @@ async function waitForBestMoment(context: MigrationContext, report: (progress: P
 
 async function checkReadiness(context: MigrationContext): Promise<void> {
   if (context.dryRun) return
+  // The last looks must be fresh, and the window comes right behind them.
+  context.client.gate.manner = 'singly'
   requireOpenWindow(context)
   await requireLog(context)
   await requireOrder(context)
@@ -167,8 +169,8 @@ async function setDeny(context: MigrationContext): Promise<void> {
 async function proveDenied(context: MigrationContext, report: (progress: Progress) => void): Promise<void> {
   const {state} = context
   const proof = await proveDeny(context, report)
-  // For another attempt, if there must be one: nobody waits for it while writes are denied, nor minds if it cannot be had.
-  rememberTicks(context, proof.changes).catch(() => {})
+  // For another attempt, if there must be one: nobody waits for it while writes are denied.
+  if (state.startTimes) void rememberTicks(context, proof.changes, state.startTimes)
   state.denied = proof.primaries
   state.denySpreadMs = proof.spreadMs
   state.window.firstRefusedAtMs = proof.firstAtMs

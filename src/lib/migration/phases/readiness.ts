@@ -8,8 +8,8 @@ import {timersOf} from '../timers.js'
 import {waitUntil} from '../wait.js'
 import {shippingOf} from './catch-up.js'
 
-/** A sample costs two requests a server. */
-const SAMPLE_MS = 2000
+/** Between two samples; each takes some 2 s, because it costs two questions a server. */
+const REST_MS = 500
 /** Samples in a row that must fit: one may be luck. */
 const SAMPLES = 5
 /** So long a look counts. */
@@ -63,7 +63,7 @@ export async function waitUntilReady(context: MigrationContext, report: (progres
       inARow = obstacle === undefined ? inARow + 1 : 0
       return inARow >= SAMPLES
     },
-    intervalMs: SAMPLE_MS,
+    intervalMs: REST_MS,
     limitMs: request.limits.catchUpMs,
     observe: () => look(context, rates),
     onProgress: ({obstacle}) =>
@@ -77,7 +77,7 @@ export async function waitUntilReady(context: MigrationContext, report: (progres
 
 async function look(context: MigrationContext, rates: ShipRates): Promise<Backlog> {
   const {clock, request, state} = context
-  const [view, trouble] = await Promise.all([shippingOf(context, true), targetTrouble(context)])
+  const [view, trouble] = await Promise.all([shippingOf(context, 'shipped'), targetTrouble(context)])
   const worst = rates.sample(view, clock.nowMs())
   const shipMs = worst?.shipMs ?? 0
   const wrong = trouble ?? notShipping(view)

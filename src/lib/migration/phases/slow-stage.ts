@@ -57,7 +57,7 @@ async function copying(context: MigrationContext): Promise<string | undefined> {
   return `DS_APP: the target copies the checkpoint: ${busy.map(([address]) => address).join(', ')} take data`
 }
 
-async function copiedBytes({client, signal, state, target}: MigrationContext): Promise<Map<string, number>> {
+async function copiedBytes({signal, state, target}: MigrationContext): Promise<Map<string, number>> {
   const isMaster = state.facts?.target.generation === 'master'
   const limits = {signal, timeoutMs: DEFAULT_TIMEOUT_MS}
   const bytes = new Map<string, number>()
@@ -67,7 +67,7 @@ async function copiedBytes({client, signal, state, target}: MigrationContext): P
       try {
         bytes.set(
           address,
-          isMaster ? await metricOf(client, address, limits) : await counterOf(target, address, limits),
+          isMaster ? await metricOf(target, address, limits) : await counterOf(target, address, limits),
         )
       } catch (error) {
         signal.throwIfAborted()
@@ -84,12 +84,8 @@ async function counterOf(target: MigrationContext['target'], address: string, li
   return [...counters.values()].reduce((sum, value) => sum + value, 0)
 }
 
-async function metricOf(
-  client: MigrationContext['client'],
-  address: string,
-  limits: {signal: AbortSignal; timeoutMs: number},
-): Promise<number> {
+async function metricOf(target: MigrationContext['target'], address: string, limits: CallLimits): Promise<number> {
   const path = '/metrics?types=server&metrics=nfs_client_copy_bytes&with_metric_fields=name,value'
-  const {body} = await client.http.get(address, path, limits)
+  const {body} = await target.server(address).get(path, limits)
   return parseMetrics(body).reduce((sum, {values}) => sum + (values.get('nfs_client_copy_bytes') ?? 0), 0)
 }

@@ -161,10 +161,12 @@ export class AnswerProber implements Prober {
   ): Promise<[shown: boolean, answer: string]> {
     // A server that still leaves writes unanswered must not hold up the look that finds it accepting them.
     const timeoutMs = wanted === 'reconfig-write' ? PROBE_TIMEOUT_MS : QUICK_PROBE_TIMEOUT_MS
-    const [write, read] = await Promise.all([this.probes.write(primary, timeoutMs), this.probes.read(primary)])
-    const answer = `answered writes: ${write.verdict} (${write.detail}), reads: ${read.verdict}`
+    const write = await this.probes.write(primary, timeoutMs)
+    const answer = `answered writes: ${write.verdict} (${write.detail})`
     if (wanted === 'writable') return [write.verdict === 'not-denied', answer]
-    return [write.verdict === 'denied-reconfig' && read.verdict === 'ok', answer]
+    if (write.verdict !== 'denied-reconfig') return [false, answer]
+    const read = await this.probes.read(primary)
+    return [read.verdict === 'ok', `${answer}, reads: ${read.verdict}`]
   }
 
   /**

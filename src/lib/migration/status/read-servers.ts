@@ -1,10 +1,9 @@
 import type {Cluster, TableConfiguration} from '../../pegasus/cluster.js'
 import type {ReplicaServer} from '../../pegasus/replica-server.js'
 import type {Effect} from '../effects.js'
-import {SYNC_INTERVAL} from '../fast-cutover.js'
 import {forEachBounded} from '../preflight/bounded.js'
 import type {ServerFacts} from '../preflight/check.js'
-import {BATCH_BYTES, BATCH_BYTES_WANTED} from '../settings.js'
+import {BATCH_BYTES, BATCH_BYTES_WANTED, SYNC_INTERVAL} from '../settings.js'
 import {type Asking, early, serverLimits} from './asking.js'
 import type {PartitionLag, SettingFacts, ShippingFacts} from './facts.js'
 

@@ -1,4 +1,4 @@
-import {SYNC_INTERVAL} from '../fast-cutover.js'
+import {SYNC_INTERVAL} from '../settings.js'
 import {LOWERED_SYNC_MS, predictWindow, type WindowPrediction} from '../preflight/prediction.js'
 import type {TimerFacts} from './read-servers.js'
 
