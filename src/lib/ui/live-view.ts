@@ -87,8 +87,7 @@ export class LiveView {
       silentMs >= SILENCE_MS ? `nothing new for ${formatSeconds(silentMs)}` : '',
       ...notices.map((text): Line => ({color: 'yellow', text})),
     ]
-    const below = ctrlC === undefined ? [] : twoLines(ctrlC, room).map((text): Line => ({color: 'dim', text}))
-    return [...above.filter((line) => line !== '').slice(0, room.lines - below.length), ...below]
+    return withCtrlC(above, ctrlC, room)
   }
 
   private lagLine(columns: number): string {
@@ -114,6 +113,12 @@ export class LiveView {
     const most = formatSeconds(maxMs - elapsedMs)
     return elapsedMs < minMs ? `${formatSeconds(minMs - elapsedMs)} to ${most} to go` : `at most ${most} to go`
   }
+}
+
+/** What Ctrl-C would do stands last, also where there is no room for everything above it. */
+export function withCtrlC(above: readonly Line[], ctrlC: string | undefined, room: Room): Line[] {
+  const below = ctrlC === undefined ? [] : twoLines(ctrlC, room).map((text): Line => ({color: 'dim', text}))
+  return [...above.filter((line) => line !== '').slice(0, room.lines - below.length), ...below]
 }
 
 /** How long writes have been denied, and how long they may be. */

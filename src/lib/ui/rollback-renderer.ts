@@ -1,7 +1,10 @@
+import type {Clock} from '../clock.js'
 import {type RollbackEvent, type StepId, stepTitles} from '../migration/rollback/index.js'
+import type {Canvas} from './frame-painter.js'
 import {type Line, LiveList, type Room} from './live-list.js'
 import {LiveView} from './live-view.js'
 import {PlainLines, progressFields, Silent} from './plain-lines.js'
+import type {RollbackWatch} from './rollback-watch.js'
 
 const PROGRESS_INTERVAL_MS = 5000
 
@@ -14,11 +17,28 @@ export interface RollbackRenderer {
   stop(): Promise<void>
 }
 
+/** What the list knows besides the events. */
+export interface RollbackSurroundings {
+  /** Longest time for which this rollback may deny writes, ms. */
+  boundMs: number
+  /** Whether a signal has stopped the run. */
+  isStopping(): boolean
+  watch: RollbackWatch
+}
+
 /** Just the steps that are needed, as a task list; for terminals. Drawn when the first of them begins. */
 export class RollbackList extends LiveList<StepId> implements RollbackRenderer {
   protected readonly titleWidth = Math.max(...Object.values(stepTitles).map((title) => title.length))
   private steps: readonly StepId[] = []
   private readonly view = new LiveView()
+
+  constructor(
+    clock: Clock,
+    private readonly around: RollbackSurroundings,
+    canvas?: Canvas,
+  ) {
+    super(clock, canvas)
+  }
 
   onEvent(event: RollbackEvent): void {
     switch (event.type) {
@@ -72,7 +92,10 @@ export class RollbackList extends LiveList<StepId> implements RollbackRenderer {
   }
 
   protected override lines(room: Room, notices: readonly string[]): Line[] {
-    return this.view.lines({notices, nowMs: this.clock.wallMs(), room})
+    const {boundMs, isStopping, watch} = this.around
+    const sinceMs = watch.deniedSinceMs
+    const denied = sinceMs === undefined ? {} : {denied: {boundMs, sinceMs}}
+    return this.view.lines({...denied, ctrlC: watch.ctrlC(isStopping()), notices, nowMs: this.clock.wallMs(), room})
   }
 
   protected override titleOf(id: StepId): string {

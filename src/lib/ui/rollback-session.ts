@@ -13,9 +13,10 @@ import type {StopSignal} from './outcome.js'
 import {confirmWord, findTerminal, PromptClosed, type Terminal} from './prompts.js'
 import {chooseRenderer} from './renderer.js'
 import {RollbackLines, RollbackList, type RollbackRenderer, RollbackSilent} from './rollback-renderer.js'
+import {RollbackWatch} from './rollback-watch.js'
 import {rollbackExitCode, rollbackPlanLines, rollbackSummaryLines} from './rollback-summary.js'
 import {SignalWatch} from './signals.js'
-import {widthOf} from './text.js'
+import {formatTimeOfDay, widthOf} from './text.js'
 
 export interface RollbackSessionOptions {
   /** The command line that was given, quoted for a shell. */
@@ -37,6 +38,7 @@ export class RollbackSession {
   private readonly renderer: RollbackRenderer
   private readonly signals: SignalWatch
   private readonly terminal: Terminal | undefined
+  private readonly watch = new RollbackWatch()
 
   /** @throws MigratorError `ui.no_terminal` when somebody would have to be asked and nobody can be */
   constructor(
@@ -61,11 +63,14 @@ export class RollbackSession {
   }
 
   async run(): Promise<{exitCode: ExitCode; result: RollbackResult}> {
-    const {dryRun, json, quiet, request, world} = this.options
+    const {commandLine, dryRun, json, quiet, request, world} = this.options
     outliveTerminal([process.stdout, process.stderr])
     const hooks: RollbackHooks = {
       confirm: (plan) => this.confirm(plan),
-      emit: (event) => this.renderer.onEvent(event),
+      emit: (event) => {
+        this.watch.onEvent(event)
+        this.renderer.onEvent(event)
+      },
     }
     try {
       const {signal} = this.signals.controller
@@ -73,7 +78,7 @@ export class RollbackSession {
       await this.renderer.stop()
       const exitCode = rollbackExitCode(result, this.signals.first)
       const stream = exitCode === ExitCode.ok ? process.stdout : process.stderr
-      const lines = rollbackSummaryLines(result, this.width)
+      const lines = rollbackSummaryLines(result, this.width, commandLine)
       const isBrief = quiet && exitCode === ExitCode.ok && !dryRun
       if (!json) stream.write(`${(isBrief ? lines.slice(0, 1) : lines).join('\n')}\n`)
       return {exitCode, result}
@@ -121,18 +126,28 @@ export class RollbackSession {
   /** Second signal: Listr holds back what is written to the streams, so this goes to the file descriptor. */
   private leave(signal: StopSignal): void {
     const {commandLine, request} = this.options
+    const {deniedSinceMs} = this.watch
+    const writes =
+      deniedSinceMs === undefined
+        ? `This rollback denies no writes to ${request.table} now; whether an earlier run does, status tells.`
+        : `Writes to ${request.table} may be denied, since ${formatTimeOfDay(deniedSinceMs)}.`
     writeSync(
       2,
-      `\u001B[?25h\n${signal} again: leaving at once. Writes to ${request.table} may be denied. To go on from here, run:\n  ${commandLine}\n`,
+      `\u001B[?25h\n${signal} again: leaving at once. ${writes} To go on from here, run:\n  ${commandLine}\n`,
     )
   }
 
   private newRenderer(): RollbackRenderer {
     const {json, quiet, request, world} = this.options
+    const {maxWriteDenyMs: boundMs, table} = request
     const kind = chooseRenderer({env: process.env, json, quiet, stdout: process.stdout})
     if (kind === 'silent') return new RollbackSilent(process.stderr)
-    if (kind === 'plain') return new RollbackLines(world.clock, process.stdout, request.table)
-    return new RollbackList(world.clock)
+    if (kind === 'plain') return new RollbackLines(world.clock, process.stdout, table)
+    return new RollbackList(world.clock, {
+      boundMs,
+      isStopping: () => this.signals.first !== undefined,
+      watch: this.watch,
+    })
   }
 
   private get width(): number {

@@ -1,7 +1,7 @@
 import {ux} from '@oclif/core'
 import {ExitCode} from '../exit-codes.js'
-import type {RollbackOutcome, RollbackResult} from '../migration/rollback/index.js'
-import {signalExitCodes, type StopSignal} from './outcome.js'
+import {type RollbackOutcome, type RollbackResult, type StepId, stepTitles} from '../migration/rollback/index.js'
+import {errorLines, signalExitCodes, type StopSignal} from './outcome.js'
 import {planLines} from './plan.js'
 import {formatDuration, paragraph, plural, printable, wrap} from './text.js'
 
@@ -21,7 +21,17 @@ export function rollbackExitCode(result: RollbackResult, signal?: StopSignal): E
   return signal && stopped ? signalExitCodes[signal] : exitCodes[result.outcome]
 }
 
-function headline({outcome, source, table, target}: RollbackResult): string {
+const returnSteps: ReadonlySet<StepId> = new Set(['close-target', 'compare-live', 'open-source-reads', 'switch-back'])
+
+/** The side whose writes are allowed when a rollback stopped on its way: exactly one has them. */
+function servingSide({error, source, steps, target, writableAfterMs}: RollbackResult): string {
+  const isReturn = steps.some(({step}) => returnSteps.has(step))
+  const onTarget = error?.code === 'rollback.switched' || (isReturn && writableAfterMs === undefined)
+  return (onTarget ? target?.cluster : source.cluster) || 'exactly one side'
+}
+
+function headline(result: RollbackResult): string {
+  const {outcome, source, table, target} = result
   switch (outcome) {
     case 'dry-run': {
       return `Dry run of a rollback of ${table}: nothing was changed.`
@@ -44,7 +54,7 @@ function headline({outcome, source, table, target}: RollbackResult): string {
     }
 
     case 'stopped': {
-      return `Stopped: the rollback of ${table} is not finished; writes are allowed on exactly one side.`
+      return `Stopped: the rollback of ${table} is not finished; its writes are allowed on ${servingSide(result)}.`
     }
 
     case 'write-denied': {
@@ -64,12 +74,20 @@ export function rollbackPlanLines(found: readonly string[], effects: readonly st
   ]
 }
 
-/** What is said when a rollback is over. */
-export function rollbackSummaryLines(result: RollbackResult, width: number): string[] {
+/** Outcomes after which the same command goes on. */
+const sameCommandGoesOn: ReadonlySet<RollbackOutcome> = new Set(['stopped', 'write-denied'])
+
+function stoppedIn({steps}: RollbackResult): string | undefined {
+  const failed = steps.find(({state}) => state === 'failed')
+  return failed && stepTitles[failed.step]
+}
+
+/** What is said when a rollback is over. @param commandLine what goes on from where it was stopped */
+export function rollbackSummaryLines(result: RollbackResult, width: number, commandLine?: string): string[] {
   const good = exitCodes[result.outcome] === ExitCode.ok
   const lines = [ux.colorize(good ? 'green' : 'red', printable(headline(result)))]
   const {effects, error, found, next, outcome, settingsPutBack, steps, warnings, writableAfterMs} = result
-  if (error) lines.push(...paragraph(error.message, '  ', width, '  '), `  (${printable(error.code)})`)
+  if (error) lines.push(...errorLines(error, stoppedIn(result), width))
   if (outcome === 'dry-run') lines.push('', ...rollbackPlanLines(found, effects, width))
   if (writableAfterMs !== undefined)
     lines.push(`  Every primary was proved to accept writes after ${formatDuration(writableAfterMs)}.`)
@@ -81,6 +99,9 @@ export function rollbackSummaryLines(result: RollbackResult, width: number): str
     lines.push(...warnings.flatMap((warning) => paragraph(warning, '    ', width, '  - ')))
   }
 
-  if (next) lines.push('Next:', ...wrap(printable(next), width - 2).map((line) => `  ${line}`))
+  const again = sameCommandGoesOn.has(outcome)
+  if (next || again) lines.push('Next:')
+  if (next) lines.push(...wrap(printable(next), width - 2).map((line) => `  ${line}`))
+  if (again && commandLine !== undefined) lines.push(`  ${commandLine}`)
   return lines
 }

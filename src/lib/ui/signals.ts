@@ -1,6 +1,5 @@
 import type {EventEmitter} from 'node:events'
-import {MigratorError} from '../errors.js'
-import {type StopSignal, signalExitCodes} from './outcome.js'
+import {type StopSignal, signalExitCodes, stoppedBy} from './outcome.js'
 
 /** What happens to the process from outside; `process` is one. */
 export type SignalSource = Pick<EventEmitter, 'off' | 'on'>
@@ -32,6 +31,8 @@ export class SignalWatch {
   constructor(
     private readonly source: SignalSource,
     private readonly actions: SignalActions,
+    /** What somebody should know who sees nothing but why it ended. */
+    private readonly told: Parameters<typeof stoppedBy>[1] = {},
   ) {
     this.listeners = [
       ...stopSignals.map((signal): [string, Listener] => [signal, () => this.stop(signal)]),
@@ -53,7 +54,7 @@ export class SignalWatch {
     if (this.first === undefined) {
       this.first = signal
       this.actions.onFirst(signal)
-      this.controller.abort(new MigratorError('ui.signal', `stopped by ${signal}`, {exitCode: signalExitCodes[signal]}))
+      this.controller.abort(stoppedBy(signal, this.told))
       return
     }
 

@@ -4,6 +4,7 @@ import type {MigrationResult, Outcome, WindowPart, WriteDenyWindow} from '../mig
 import {checkLines} from './checks.js'
 import {envLines} from './env-diff.js'
 import {lastLookLine} from './last-look.js'
+import {errorLines} from './outcome.js'
 import {planLines} from './plan.js'
 import {remainingClientsSentence} from './remaining-clients.js'
 import {formatCount, formatDuration, formatTimeOfDay, paragraph, plural, printable} from './text.js'
@@ -153,15 +154,11 @@ function remainderLines(result: MigrationResult, width: number): string[] {
   ]
 }
 
-function errorLines({checks, error}: MigrationResult, width: number): string[] {
+function errorPart({checks, error, phases}: MigrationResult, width: number): string[] {
   // What stopped it stands first among the checks.
   if (!error || (error.code === 'preflight.refused' && checks.length > 0)) return []
-  const lines = ['', ...paragraph(error.message, '  ', width, '')]
-  const facts = Object.entries(error.facts).filter(([, value]) => value !== undefined)
-  if (facts.length > 0)
-    lines.push(...paragraph(facts.map(([key, value]) => `${key}: ${value}`).join(', '), '  ', width))
-  lines.push(`  (${printable(error.code)})`)
-  return lines
+  const failed = phases.findLast(({state}) => state === 'failed')
+  return ['', ...errorLines(error, failed && phaseTitles[failed.phase], width)]
 }
 
 /**
@@ -176,7 +173,7 @@ export function summaryLines(
 ): string[] {
   const lines = [
     ux.colorize(isGood(result) ? 'green' : 'red', printable(headline(result))),
-    ...errorLines(result, width),
+    ...errorPart(result, width),
   ]
   if (result.outcome === 'dry-run' || (result.outcome === 'refused' && result.checks.length > 0))
     lines.push('', ...checkLines(result.checks, width))

@@ -2,7 +2,7 @@ import type {Clock} from '../clock.js'
 import type {VerifyEvent, VerifyProgressEvent, VerifyResult, VerifyStartedEvent} from '../migration/verify/run.js'
 import type {Canvas} from './frame-painter.js'
 import {type Line, LiveList, type Room} from './live-list.js'
-import {shareLine} from './live-view.js'
+import {shareLine, withCtrlC} from './live-view.js'
 import {PlainLines, Silent} from './plain-lines.js'
 import {chooseRenderer} from './renderer.js'
 import {formatCount, formatSeconds, joinFitting, plural, printable} from './text.js'
@@ -19,11 +19,18 @@ export interface VerifyRenderer {
   stop(result?: VerifyResult): Promise<void>
 }
 
-export function newVerifyRenderer(options: {clock: Clock; json: boolean; table: string}): VerifyRenderer {
+export function newVerifyRenderer(options: {
+  clock: Clock
+  isStopping(): boolean
+  json: boolean
+  table: string
+}): VerifyRenderer {
   const {clock, json, table} = options
   const kind = chooseRenderer({env: process.env, json, stdout: process.stdout})
   if (kind === 'silent') return new VerifySilent(process.stderr)
-  return kind === 'plain' ? new VerifyLines(clock, process.stdout, table) : new VerifyList(clock, process.stdout, table)
+  return kind === 'plain'
+    ? new VerifyLines(clock, process.stdout, table)
+    : new VerifyList(clock, process.stdout, options)
 }
 
 /** Which two tables are compared, in one line. */
@@ -61,7 +68,7 @@ export class VerifyList extends LiveList<typeof COMPARE> implements VerifyRender
   constructor(
     clock: Clock,
     canvas: Canvas,
-    private readonly table: string,
+    private readonly around: {isStopping(): boolean; table: string},
   ) {
     super(clock, canvas)
   }
@@ -90,11 +97,20 @@ export class VerifyList extends LiveList<typeof COMPARE> implements VerifyRender
 
   protected override lines(room: Room, notices: readonly string[]): Line[] {
     const shown = this.progress ? figures(this.progress, room) : []
-    return [...shown.filter((line) => line !== ''), ...notices.map((text): Line => ({color: 'yellow', text}))]
+    const above = [...shown, ...notices.map((text): Line => ({color: 'yellow', text}))]
+    return withCtrlC(above, this.ctrlC(), room)
+  }
+
+  /** Only a full comparison has something to go on from. */
+  private ctrlC(): string {
+    if (this.around.isStopping()) return 'Ctrl-C again: leaves at once; nothing was changed'
+    return this.mode === 'full'
+      ? 'Ctrl-C: stops; nothing was changed, what was compared is kept'
+      : 'Ctrl-C: stops; nothing was changed'
   }
 
   protected override titleOf(): string {
-    return `Compare ${this.table} (${this.mode})`
+    return `Compare ${this.around.table} (${this.mode})`
   }
 
   protected get titleWidth(): number {

@@ -3,7 +3,7 @@ import {messageOf} from '../errors.js'
 import {ExitCode} from '../exit-codes.js'
 import type {VerifyRequest, VerifyResult, VerifyTables, VerifyWorld} from '../migration/verify/run.js'
 import {outliveTerminal} from './lost-terminal.js'
-import {SignalWatch} from './signals.js'
+import {type SignalActions, SignalWatch} from './signals.js'
 import {widthOf} from './text.js'
 import {newVerifyRenderer} from './verify-renderer.js'
 import {verifyExitCode, verifySummaryLines} from './verify-summary.js'
@@ -23,18 +23,27 @@ export async function verifySession(
   {commandLine, json, quiet = false, request, world}: VerifySessionOptions,
 ): Promise<{exitCode: ExitCode; result: VerifyResult}> {
   outliveTerminal([process.stdout, process.stderr])
-  const renderer = newVerifyRenderer({clock: world.clock, json: json || quiet, table: request.table})
-  const signals = new SignalWatch(process, {
+  const renderer = newVerifyRenderer({
+    clock: world.clock,
+    isStopping: () => signals.first !== undefined,
+    json: json || quiet,
+    table: request.table,
+  })
+  const actions: SignalActions = {
     // eslint-disable-next-line n/no-process-exit, unicorn/no-process-exit -- the second signal asks for just that
     exit: (code) => process.exit(code),
     onCrash: (error) => renderer.notice(`an error that nobody caught, stopping: ${messageOf(error)}`),
     onFirst: (signal) =>
       renderer.notice(`${signal}: stopping; what was compared is kept. A second one leaves at once.`),
     onSecond: (signal) =>
-      writeSync(2, `\u001B[?25h\n${signal} again: leaving at once. Nothing was changed anywhere.\n`),
+      writeSync(
+        2,
+        `\u001B[?25h\n${signal} again: leaving at once. Nothing was changed on either side. To compare, run:\n  ${commandLine}\n`,
+      ),
     onSuspend: () =>
       renderer.notice('Ctrl-Z is not obeyed: scans would time out. Ctrl-C stops it, and it can be gone on from.'),
-  })
+  }
+  const signals = new SignalWatch(process, actions, {next: commandLine, state: 'nothing was changed on either side'})
   let result: VerifyResult | undefined
   try {
     result = await verify(

@@ -2,7 +2,7 @@ import {ux} from '@oclif/core'
 import {ExitCode} from '../exit-codes.js'
 import type {Difference, RowDigest} from '../migration/verify/types.js'
 import type {VerifyOutcome, VerifyResult} from '../migration/verify/run.js'
-import {type StopSignal, signalExitCodes} from './outcome.js'
+import {errorLines, type StopSignal, signalExitCodes} from './outcome.js'
 import {formatCount, formatDuration, paragraph, plural, printable} from './text.js'
 
 const exitCodes: Record<VerifyOutcome, ExitCode> = {
@@ -60,6 +60,7 @@ function countLines({mode, partitions, rows, rowsPerSecond, tookMs}: VerifyResul
 }
 
 function stoppedLine({stoppedBy}: VerifyResult): string[] {
+  if (stoppedBy === 'signal') return ['A signal stopped it; nothing was changed on either side.']
   if (stoppedBy === 'differences') return ['It ended early: there are so many differences that more tell nothing.']
   return stoppedBy === 'time' ? ['Its time was over before everything was compared.'] : []
 }
@@ -89,7 +90,7 @@ export function verifySummaryLines(result: VerifyResult, commandLine: string, wi
   const {differences, error, next, outcome, proves, rows, unresolvedRows} = result
   const color = {different: 'red', failed: 'red', same: 'green', stopped: 'yellow', unproved: 'yellow'}[outcome]
   const lines = [ux.colorize(color, printable(headline(result)))]
-  if (error) lines.push(...paragraph(error.message, '  ', width), `  (${printable(error.code)})`)
+  if (error) lines.push(...errorLines(error, undefined, width))
   const said = [...countLines(result), ...stoppedLine(result), ...proves]
   lines.push('', ...said.flatMap((sentence) => paragraph(sentence, '  ', width, '')))
   const total = rows.different + rows.missingOnSource + rows.missingOnTarget

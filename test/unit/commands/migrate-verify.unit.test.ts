@@ -238,7 +238,7 @@ describe('table:migrate-verify', () => {
   it('shows the figures on a terminal, and leaves nothing behind', async () => {
     const clock = new VirtualClock()
     const written: string[] = []
-    const list = new VerifyList(clock, {write: (text) => written.push(text)}, 'users')
+    const list = new VerifyList(clock, {write: (text) => written.push(text)}, {isStopping: () => false, table: 'users'})
     list.notice('before')
     assert.deepEqual(written, ['before\n'])
     await list.stop()

@@ -132,7 +132,7 @@ describe('the messages of a run with one of everything', function () {
       })
     }
 
-    const back = simulation.rollback({allowDataLoss: true})
+    const back = simulation.rollback({}, {allowDataLoss: true})
     const returned = await simulation.run(back.result)
     assertNumber({
       events: textsOf(back.events),
