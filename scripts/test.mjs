@@ -43,7 +43,9 @@ async function step([name, command, ...args], {alone = true} = {}) {
 const together = (...steps) => Promise.all(steps.map((each) => step(each, {alone: false})))
 
 const bin = (name) => join(root, 'node_modules', '.bin', name)
-const mocha = (level) => [`${level} tests`, bin('mocha'), `test/${level}/**/*.test.ts`]
+const mocha = (level, ...options) => [`${level} tests`, bin('mocha'), `test/${level}/**/*.test.ts`, ...options]
+/** Real time and the built program: most of it is waiting. */
+const journeys = 'test/e2e/journeys.e2e.test.ts'
 const npm = (name, script) => [name, 'npm', 'run', '--silent', script]
 
 /** npm writes its own lockfile into node_modules when it is done. */
@@ -66,11 +68,11 @@ async function runAll() {
   await step(mocha('unit'))
   // These two run on clocks that are scaled: whatever takes the cores from them looks like slow servers.
   await step(mocha('integration'))
-  await step(mocha('e2e'))
+  await step(mocha('e2e', '--ignore', journeys))
   await step(mocha('simulation'))
   await step(npm('2,000 simulated migrations', 'simulate:ci'))
-  // The one waits for most of its time, the other counts on virtual time. A sample of it runs with the integration tests.
-  const last = built ? [mocha('install')] : []
+  // Some wait for most of their time, the other counts on virtual time. A sample of it runs with the integration tests.
+  const last = built ? [mocha('install'), ['operators’ journeys', bin('mocha'), journeys]] : []
   if (process.argv.includes('--all')) last.push(npm('crash matrix', 'test:crash'))
   await together(...last)
 }
