@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict'
+import {mkdtempSync, readFileSync, rmSync} from 'node:fs'
+import {tmpdir} from 'node:os'
+import {join} from 'node:path'
 import {ShellProcess} from '../support/shell-process.js'
 
 const ARGV = [
@@ -52,6 +55,36 @@ describe('table:migrate as a process of its own', () => {
       /SIGINT again: leaving at once\. Writes to users may be denied, since \d\d:\d\d:\d\d UTC\./,
     )
     assert.match(shell.stderr, /\n {2}pegasus table:migrate -t users -c onebox2 -m c:3 .*\n$/)
+  })
+
+  it('writes its report also then, and says so', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'table-migrator-left-'))
+    try {
+      const path = join(directory, 'run.json')
+      shell = ShellProcess.piped('deaf', 50, [...ARGV, '--report', path])
+      await shell.until(/phase=drain .* partitions=8\/8/)
+      shell.child.kill('SIGINT')
+      await shell.until(/event=notice text="SIGINT: stopping/)
+      shell.child.kill('SIGINT')
+      assert.equal((await shell.ended).code, 130)
+      assert.ok(shell.stderr.endsWith(`\nReport: ${path}\n`), shell.stderr)
+      const {exitCode, failure, spans} = JSON.parse(readFileSync(path, 'utf8'))
+      assert.equal(exitCode, 130)
+      assert.match(
+        failure.message,
+        /^a second SIGINT \(Ctrl-C\) ended it at once\. Writes to users may be denied, since/,
+      )
+      assert.match(failure.next, /^pegasus table:migrate -t users/)
+      assert.deepEqual(spans.map(({phase}: {phase: string}) => phase).slice(0, 5), [
+        'preflight',
+        'duplicate',
+        'catch-up',
+        'verify',
+        'deny',
+      ])
+    } finally {
+      rmSync(directory, {force: true, recursive: true})
+    }
   })
 
   it('keeps stdout to one document in JSON mode', async () => {

@@ -1,5 +1,6 @@
 import {isMigratorError, messageOf} from '../errors.js'
 import type {MigrationContext} from './context.js'
+import {windowsOfEarlierRuns} from './earlier-windows.js'
 import type {MigrationEvent} from './events.js'
 import {planOf} from './plan.js'
 import type {MigrationRequest} from './request.js'
@@ -29,6 +30,7 @@ export class ResultBuilder {
     const facts = context?.state.facts
     const next = nextOf(request, outcome, context)
     const plan = facts && planOf(facts)
+    const earlierRuns = windowsOfEarlierRuns(context?.journal?.past ?? [])
     return {
       checks: [...this.checks],
       earlierWindows: context?.state.earlierWindows ?? [],
@@ -55,6 +57,7 @@ export class ResultBuilder {
       },
       ...(context?.state.verification ? {verification: context.state.verification} : {}),
       warnings: [...this.warnings],
+      ...(earlierRuns.length > 0 ? {windowsOfEarlierRuns: earlierRuns} : {}),
       writeDeny: writeDenyOf(context),
     }
   }

@@ -120,5 +120,7 @@ export interface MigrationResult {
   target: {cluster: string; metas: string[]; tableId?: number}
   verification?: {partitions: number; rowsCompared: number; rowsCountedSource: number; rowsCountedTarget: number}
   warnings: string[]
+  /** Write-deny windows of earlier runs of this migration, as the journal has them, oldest first; absent: none. */
+  windowsOfEarlierRuns?: WriteDenyWindow[]
   writeDeny: WriteDenyWindow
 }

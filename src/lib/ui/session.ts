@@ -11,7 +11,7 @@ import {DenyWatch} from './deny-watch.js'
 import {expectationOf} from './expectations.js'
 import {ListRenderer} from './list-renderer.js'
 import {outliveTerminal} from './lost-terminal.js'
-import {exitCodeOf, type StopSignal} from './outcome.js'
+import {exitCodeOf, signalExitCodes, signalNames, type StopSignal} from './outcome.js'
 import {PlainRenderer} from './plain-renderer.js'
 import {QuietRenderer} from './quiet-renderer.js'
 import {releaseKey} from './release-key.js'
@@ -234,11 +234,15 @@ export class Session {
 
   /** Second signal: Listr holds back what is written to the streams, so this goes to the file descriptor. */
   private leave(signal: StopSignal): void {
+    const {commandLine} = this.options
     const showCursor = this.kind === 'list' ? '\u001B[?25h' : ''
-    writeSync(
-      2,
-      `${showCursor}\n${signal} again: leaving at once. ${this.leftBehind()}\n  ${this.options.commandLine}\n`,
+    const left = this.leftBehind()
+    writeSync(2, `${showCursor}\n${signal} again: leaving at once. ${left}\n  ${commandLine}\n`)
+    const message = `a second ${signalNames[signal]} ended it at once. ${left}`
+    const said = this.reportDesk.writeAtOnce(
+      new MigratorError('ui.left', message, {exitCode: signalExitCodes[signal], next: commandLine}),
     )
+    if (said !== undefined) writeSync(2, `${printable(said)}\n`)
   }
 
   private releaseKey(): ReleaseKey {

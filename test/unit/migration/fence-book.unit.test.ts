@@ -144,6 +144,7 @@ describe('the book of fences', () => {
     book.shipped(shipped(1, 12))
     book.shipped(shipped(2, 14))
     assert.equal(book.worst, 'partition 1 on s1:1: 8 mutations to go')
+    assert.equal(book.lagMutations, 9)
     book.shipped(shipped(1, 20))
     assert.equal(book.worst, 'partition 2 on s2:1: 1 mutation to go')
     book.shipped(shipped(2, 15))
@@ -151,6 +152,7 @@ describe('the book of fences', () => {
     const silent = bookOf(clock, {since: [0]})
     silent.note([fence(0, 0)], 0)
     assert.equal(silent.worst, 'partition 0 on s0:1: 1 mutation to go')
+    assert.equal(silent.lagMutations, undefined, 'not read yet')
   })
 
   it('says until when the last empty write comes', async () => {

@@ -5,10 +5,14 @@ import {join} from 'node:path'
 import fc from 'fast-check'
 import {isMigratorError} from '../../../src/lib/errors.js'
 import type {MigrationEvent, UnstampedEvent} from '../../../src/lib/migration/events.js'
+import {windowsOfEarlierRuns} from '../../../src/lib/migration/earlier-windows.js'
+import type {Effect} from '../../../src/lib/migration/effects.js'
+import type {JournalRecord} from '../../../src/lib/migration/journal.js'
 import {htmlPage} from '../../../src/lib/ui/report/html.js'
 import {markdownPage} from '../../../src/lib/ui/report/markdown.js'
 import {escape, formatClock, TimeAxis} from '../../../src/lib/ui/report/picture.js'
 import {type MigrationReport, Recorder} from '../../../src/lib/ui/report/record.js'
+import {timelinePicture} from '../../../src/lib/ui/report/timeline.js'
 import {shownParts, windowPicture} from '../../../src/lib/ui/report/window.js'
 import {requireWritable, writeReport} from '../../../src/lib/ui/report/write.js'
 import {rehearsedReport} from '../../support/report.js'
@@ -105,6 +109,40 @@ describe('the pictures', () => {
     ])
     const [deny] = shownParts({parts: [{floorMs: 1200, name: 'deny', tookMs: 1500}], setAtMs: 0}, result!.plan)
     assert.deepEqual(deny, {...takenBack[0], floorMs: 1200})
+  })
+})
+
+describe('cutovers of earlier runs', () => {
+  const after = (atMs: number, kind: 'deny' | 'lift-deny'): JournalRecord => ({
+    at: new Date(atMs).toISOString(),
+    effect: {before: null, kind, value: 'reconfig*write'} as Effect,
+    kind: 'after',
+    outcome: 'done',
+    run: 'r1',
+  })
+
+  it('are read from the journal, of this migration alone', () => {
+    const end = (outcome: string): JournalRecord => ({at: new Date(0).toISOString(), kind: 'end', outcome, run: 'r1'})
+    const past = [
+      after(1000, 'deny'), after(2000, 'lift-deny'), end('rolled-back'),
+      after(3000, 'deny'), after(3500, 'deny'), after(5000, 'lift-deny'), end('stopped'), after(9000, 'deny'),
+    ]
+    assert.deepEqual(windowsOfEarlierRuns(past), [{liftedAtMs: 5000, setAtMs: 3000}])
+    assert.deepEqual(windowsOfEarlierRuns([after(1, 'lift-deny')]), [])
+  })
+
+  it('have bars of their own in the timeline, as long as they are not too far back, and a picture each', async () => {
+    const report = await rehearsedReport('again')
+    const {startedAtMs} = report
+    const bars = () => timelinePicture(report).match(/class="bar window"/g)?.length
+    assert.equal(bars(), 2)
+    const window = {liftedAtMs: startedAtMs - 1000, setAtMs: startedAtMs - 9000}
+    report.result!.windowsOfEarlierRuns = [window]
+    assert.equal(bars(), 3)
+    assert.match(htmlPage(report), /<h3>Cutover 1 of 3, of an earlier run, \d{4}-/)
+    Object.assign(window, {liftedAtMs: startedAtMs - 86_390_000, setAtMs: startedAtMs - 86_400_000})
+    assert.equal(bars(), 2)
+    assert.match(htmlPage(report), /Cutover 3 of 3<\/h3>/)
   })
 })
 

@@ -157,11 +157,12 @@ export class DrainPass {
     const {clock, state} = context
     if (clock.nowMs() - this.reportedMs < REPORT_EVERY_MS) return
     this.reportedMs = clock.nowMs()
-    const {behind, worst} = book
+    const {behind, lagMutations, worst} = book
     const latestMs = book.latestMs
     this.report({
       deniedForMs: clock.wallMs() - (state.window.setAtMs ?? clock.wallMs()),
       ...(latestMs === undefined ? {} : {etaMs: Math.max(0, latestMs - clock.nowMs())}),
+      ...(lagMutations === undefined ? {} : {lagMutations}),
       partitionCount: book.partitionCount,
       partitionsDone: book.partitionCount - behind.length,
       text: this.trouble ?? book.explain(clock.wallMs() - clock.nowMs()),

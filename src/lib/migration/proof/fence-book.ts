@@ -57,6 +57,18 @@ export class FenceBook {
     return generation === 'master' || waiting.length === 0 ? undefined : Math.max(...waiting) + 2 * groupCheckMs
   }
 
+  /** Mutations that are still to be shipped, over all partitions; undefined until every one of them was read. */
+  get lagMutations(): number | undefined {
+    let lag = 0
+    for (const index of this.options.denied.keys()) {
+      const [fence, shipped] = [this.fences.get(index), this.shippedDecrees.get(index)]
+      if (!fence || shipped === undefined) return undefined
+      lag += Math.max(0, fence.decree - shipped)
+    }
+
+    return lag
+  }
+
   /** The partition with most to go, for a person. */
   get worst(): string | undefined {
     let worst: {fence: Fence; missing: number} | undefined

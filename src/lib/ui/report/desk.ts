@@ -4,7 +4,7 @@ import {ExitCode} from '../../exit-codes.js'
 import type {MigrationEvent} from '../../migration/events.js'
 import type {MigrationResult} from '../../migration/result.js'
 import {type MigrationReport, Recorder} from './record.js'
-import {requireWritable, writeReport} from './write.js'
+import {requireWritable, writeReport, writeReportAtOnce} from './write.js'
 
 export interface DeskOptions {
   clock: Clock
@@ -42,6 +42,18 @@ export class ReportDesk {
       return `Report: ${path}`
     } catch (error) {
       return `The report could not be written: ${messageOf(error)}`
+    }
+  }
+
+  /** As `write`, of a run that leaves at once: what has not ended looks so. */
+  writeAtOnce(error: unknown): string | undefined {
+    const {path} = this.options
+    if (path === undefined) return undefined
+    try {
+      writeReportAtOnce(path, this.reportOf({error}))
+      return `Report: ${path}`
+    } catch (error_) {
+      return `The report could not be written: ${messageOf(error_)}`
     }
   }
 

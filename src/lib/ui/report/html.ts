@@ -1,11 +1,11 @@
 import type {CheckResult, Severity} from '../../migration/preflight/check.js'
 import {formatDuration, formatTimeOfDay} from '../text.js'
 import {confirmedPicture, lagPicture} from './charts.js'
-import {headlineOf, keyFigures, surroundings, verificationSentences} from './parts.js'
+import {formatMoment, headlineOf, keyFigures, surroundings, verificationSentences} from './parts.js'
 import {escape} from './picture.js'
 import type {MigrationReport, Remark} from './record.js'
 import {style} from './style.js'
-import {timelinePicture} from './timeline.js'
+import {timelinePicture, windowsOf} from './timeline.js'
 import {clientsSentence, shownParts, windowPicture} from './window.js'
 
 const order: Severity[] = ['error', 'confirm', 'warning', 'ok', 'skipped']
@@ -77,9 +77,11 @@ function remarksTable(remarks: readonly Remark[]): string {
 
 function windowSection({endedAtMs, result}: MigrationReport): string {
   if (!result) return ''
-  const windows = [...result.earlierWindows, result.writeDeny].filter(({setAtMs}) => setAtMs !== undefined)
+  const windows = windowsOf(result)
+  const ofEarlierRuns = result.windowsOfEarlierRuns?.length ?? 0
   const parts = windows.map((window, index) => {
-    const name = windows.length > 1 ? `<h3>Cutover ${index + 1} of ${windows.length}</h3>` : ''
+    const whose = index < ofEarlierRuns ? `, of an earlier run, ${formatMoment(window.setAtMs!)}` : ''
+    const name = windows.length > 1 ? `<h3>Cutover ${index + 1} of ${windows.length}${whose}</h3>` : ''
     const rows = shownParts(window, result.plan).map(({floorMs, name, predicted, tookMs}) => [
       name,
       formatDuration(tookMs),

@@ -1,6 +1,7 @@
 import {formatDuration, formatTimeOfDay} from '../text.js'
 import {headlineOf, keyFigures, surroundings, verificationSentences} from './parts.js'
 import type {MigrationReport} from './record.js'
+import {windowsOf} from './timeline.js'
 import {shownParts} from './window.js'
 
 /** Text that Markdown takes as it is: neither HTML nor a column of a table. */
@@ -29,7 +30,7 @@ export function markdownPage(report: MigrationReport): string {
   const {failure, remarks, result, spans} = report
   const error = failure ?? result?.error
   const next = result?.next ?? failure?.next
-  const windows = result ? [...result.earlierWindows, result.writeDeny] : []
+  const windows = windowsOf(result)
   const parts = windows.flatMap((window) => shownParts(window, result?.plan))
   const checks = (result?.checks ?? []).filter(({severity}) => severity !== 'ok')
   const sections: [string, string][] = [

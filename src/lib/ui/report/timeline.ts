@@ -34,17 +34,29 @@ function barOf(span: Span, axis: TimeAxis, y: number, runEndMs: number): string 
   return `<rect class="bar ${span.state}" x="${x}" y="${y + 4}" width="${width}" height="${ROW - 8}" rx="2">${title}</rect>${label}`
 }
 
-/** The phases over time, one row each; what was denied lies behind them. */
+/** Further back than so many times its own length, a run is drawn without what was before it. */
+const LONGEST_LOOK_BACK = 3
+
+/** Every write-deny of this migration that came to something, earlier runs' first. */
+export function windowsOf(result: MigrationReport['result']): WriteDenyWindow[] {
+  if (!result) return []
+  const windows = [...(result.windowsOfEarlierRuns ?? []), ...result.earlierWindows, result.writeDeny]
+  return windows.filter(({setAtMs}) => setAtMs !== undefined)
+}
+
+/** The phases over time, one row each, and one of what was denied, which lies behind them too. */
 export function timelinePicture({endedAtMs, result, spans, startedAtMs}: MigrationReport): string {
   const order: Span['phase'][] = [...phaseIds, 'undo']
   const rows = order.filter((phase) => spans.some((span) => span.phase === phase))
   if (rows.length === 0) return ''
-  const bottom = TOP + rows.length * ROW
-  const axis = new TimeAxis(startedAtMs, endedAtMs, LEFT, RIGHT)
-  const windows = result ? [...result.earlierWindows, result.writeDeny] : []
-  const denied = windows.flatMap((window) => {
-    const span = deniedSpan(window, endedAtMs)
-    if (!span) return []
+  const earliestMs = startedAtMs - LONGEST_LOOK_BACK * (endedAtMs - startedAtMs)
+  const deniedSpans = windowsOf(result)
+    .flatMap((window) => deniedSpan(window, endedAtMs) ?? [])
+    .filter(({startMs}) => startMs >= earliestMs)
+  const bottom = TOP + (rows.length + (deniedSpans.length > 0 ? 1 : 0)) * ROW
+  const fromMs = Math.min(startedAtMs, ...deniedSpans.map(({startMs}) => startMs))
+  const axis = new TimeAxis(fromMs, endedAtMs, LEFT, RIGHT)
+  const denied = deniedSpans.flatMap((span) => {
     const [x, end] = [axis.x(span.startMs), axis.x(span.endMs)]
     const anchor = x > WIDTH / 2 ? 'end' : 'start'
     const text = `writes denied ${formatDuration(span.endMs - span.startMs)}`
@@ -60,6 +72,17 @@ export function timelinePicture({endedAtMs, result, spans, startedAtMs}: Migrati
       ...spans.filter((span) => span.phase === phase).map((span) => barOf(span, axis, y, endedAtMs)),
     ]
   })
+  if (deniedSpans.length > 0) bars.push(...deniedRow(deniedSpans, axis, TOP + rows.length * ROW))
   const body = axis.grid(TOP, bottom) + denied.join('') + bars.join('')
   return svg(WIDTH, bottom + 22, 'The phases of the migration over time', body)
+}
+
+/** One bar for each cutover, also of earlier runs. */
+function deniedRow(spans: readonly {endMs: number; startMs: number}[], axis: TimeAxis, y: number): string[] {
+  const bars = spans.map(({endMs, startMs}) => {
+    const [x, end] = [axis.x(startMs), axis.x(endMs)]
+    const title = `<title>writes denied ${formatDuration(endMs - startMs)}</title>`
+    return `<rect class="bar window" x="${x}" y="${y + 4}" width="${round(Math.max(3, end - x))}" height="${ROW - 8}" rx="2">${title}</rect>`
+  })
+  return [`<text class="row" x="${LEFT - 10}" y="${y + 17}" text-anchor="end">Writes denied</text>`, ...bars]
 }

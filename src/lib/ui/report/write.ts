@@ -1,3 +1,4 @@
+import {renameSync, rmSync, writeFileSync} from 'node:fs'
 import {access, constants, rename, rm, stat, writeFile} from 'node:fs/promises'
 import {dirname, extname, resolve} from 'node:path'
 import {messageOf, MigratorError} from '../../errors.js'
@@ -60,6 +61,18 @@ export async function writeReport(path: string, report: MigrationReport): Promis
     await rename(besideOf(full), full)
   } catch (error) {
     await rm(besideOf(full), {force: true})
+    throw error
+  }
+}
+
+/** The same without giving anybody else a turn: for a process that is about to leave. */
+export function writeReportAtOnce(path: string, report: MigrationReport): void {
+  const full = resolve(path)
+  try {
+    writeFileSync(besideOf(full), formatOf(full)(report))
+    renameSync(besideOf(full), full)
+  } catch (error) {
+    rmSync(besideOf(full), {force: true})
     throw error
   }
 }
