@@ -402,6 +402,10 @@ class BrokenStore {
     throw new Error('status writes nothing')
   }
 
+  keepSession(): void {
+    throw new Error('status keeps none')
+  }
+
   async read(): Promise<never> {
     throw new MigratorError('zk.unreachable', 'nobody listens at zk:2181')
   }

@@ -48,6 +48,9 @@ export class MemoryNodes implements MetaproxyStore {
     return {version: expectedVersion + 1}
   }
 
+  /** There are no sessions here. */
+  keepSession(): void {}
+
   /** Creates a node, or sets it whatever its version is. */
   put(path: string, data: Buffer | string): void {
     const version = (this.nodes.get(path)?.version ?? -1) + 1

@@ -23,6 +23,8 @@ export interface SessionWorld {
   /** Asked before each operation: `children`, `commit`, `createNumbered`, `getData`, `remove`. */
   fault?(operation: string, life: Life): SessionFault
   model: ZooKeeperModel
+  /** Hears of each session that a process opens anew. */
+  onOpen?(life: Life): void
 }
 
 /** Sessions of a process with the model, in the place of node-zookeeper-client. */
@@ -96,6 +98,7 @@ class ModelSession implements Session {
       throw expired
     }
 
+    if (!resume) this.world.onOpen?.(this.life)
     this.id = resume ? resume.id.toString('hex') : this.model.begin(sessionTimeoutMs)
     this.model.heard(this.id)
   }

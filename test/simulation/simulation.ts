@@ -111,6 +111,8 @@ export class Simulation {
   load!: LoadClient | undefined
   proxy!: SimulatedMetaproxy
   sandbox!: Sandbox
+  /** Hears of each session with ZooKeeper that a process opens. */
+  onSession: ((life: Life) => void) | undefined
   sessionFault: ((operation: string, life: Life) => SessionFault) | undefined
   readonly watch: Watch
   readonly zookeeper: ZooKeeperModel
@@ -375,6 +377,7 @@ export class Simulation {
     const openSession = sessionsOf(life, {
       fault: (operation, who) => this.sessionFault?.(operation, who),
       model: this.zookeeper,
+      onOpen: (who) => this.onSession?.(who),
     })
     const files = this.disk(life.machine).of(life)
     return {

@@ -83,6 +83,16 @@ export class ZooKeeperModel {
     for (const [path, node] of this.nodes) if (node.owner === id) this.removeNode(path)
   }
 
+  /** Those on which no node depends. */
+  expireWithoutNodes(): void {
+    const owners = new Set([...this.nodes.values()].map(({owner}) => owner))
+    for (const id of this.sessions.keys()) if (!owners.has(id)) this.end(id)
+  }
+
+  get sessionCount(): number {
+    return this.sessions.size
+  }
+
   /** All of them, as after a long absence of the ensemble. */
   expireAll(): void {
     for (const id of this.sessions.keys()) this.end(id)

@@ -47,6 +47,12 @@ export interface MetaproxyStore {
   ): Promise<{version: number}>
 
   /**
+   * Whether one session stays open between operations from the next one on, and is replaced when it is lost, so that none has to be
+   * opened while writes are denied. Until then, and after `close`, each operation has its own.
+   */
+  keepSession(wanted: boolean): void
+
+  /**
    * The table's node.
    * @throws MigratorError `zk.no_node`, `metaproxy.bad_node`, `zk.unreachable` (nothing answers, with the reason),
    *   `zk.auth_failed`, `zk.timeout` (connected, no answer in time); the signal's reason once it is aborted

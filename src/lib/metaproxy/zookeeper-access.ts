@@ -1,5 +1,6 @@
 import {type Clock, type Deadline, deadline, sleep} from '../clock.js'
 import {isMigratorError, MigratorError} from '../errors.js'
+import {KeptSession} from './kept-session.js'
 import {connectionLost} from './zookeeper-errors.js'
 import {parseZooKeeperHosts, type ZooKeeperAuth} from './zookeeper-options.js'
 import {
@@ -31,11 +32,15 @@ const SESSION_TIMEOUT_MS = 10_000
 const HANDSHAKE_LIMIT_MS = 2000
 const RETRY_DELAY_MS = 200
 
-/** Reads and transactions, each in a session of its own, on whichever server of the ensemble answers. */
+/** Answers after which a session is as good as before. */
+const ANSWERS = ['zk.bad_version', 'zk.no_node']
+
+/** Reads and transactions, each in a session of its own unless one is kept, on whichever server of the ensemble answers. */
 export class ZooKeeperAccess {
   private readonly base: string
   private closed = false
   private readonly farewells = new Set<Promise<void>>()
+  private kept: KeptSession | undefined
   private readonly options: ZooKeeperAccessOptions
   private readonly servers: readonly string[]
   private readonly sessions = new Set<Session>()
@@ -51,6 +56,7 @@ export class ZooKeeperAccess {
   /** Ends every session; what waits fails with `zk.closed`. At most 1 s. */
   async close(): Promise<void> {
     this.closed = true
+    this.keep(false)
     for (const session of this.sessions) session.fail(closedError())
     await Promise.all(this.farewells)
   }
@@ -94,6 +100,13 @@ export class ZooKeeperAccess {
     )
   }
 
+  /** Whether one session stays open from the next operation on. */
+  keep(wanted: boolean): void {
+    if (wanted === (this.kept !== undefined) || (wanted && this.closed)) return
+    this.kept?.end()
+    this.kept = wanted ? new KeptSession((session) => this.dismiss(session)) : undefined
+  }
+
   /** A time limit for the methods above. */
   limit(timeoutMs: number, parent?: AbortSignal): Deadline {
     return deadline(this.options.clock, timeoutMs, () => new MigratorError(TIME_UP, `${timeoutMs} ms are over`), parent)
@@ -116,24 +129,50 @@ export class ZooKeeperAccess {
   }
 
   private async inSession<T>(limit: AbortSignal, use: Use<T>): Promise<T> {
-    const {clock, operationTimeoutMs} = this.options
-    const session = this.open()
-    // Half of the limit, so that a server that freezes in between leaves time for another one.
-    const patienceMs = Math.round(operationTimeoutMs / 2)
-    const noAnswer = () => connectionLost(this.options.hosts, `no answer within ${patienceMs} ms`)
-    let patience: Deadline | undefined
+    const place = await this.enter(limit)
+    let session = place?.session
+    let good: Session | undefined
     try {
-      await this.connect(session, limit)
-      patience = deadline(clock, patienceMs, noAnswer, limit)
-      const result = await use(session, patience.signal)
-      this.dismiss(session)
+      if (session) this.sessions.add(session)
+      else {
+        session = this.open()
+        await this.connect(session, limit)
+      }
+
+      const result = await this.use(session, limit, use)
+      good = session
       return result
     } catch (error) {
-      session.destroy()
+      if (place && isMigratorError(error, ...ANSWERS)) good = session
+      else session?.destroy()
       throw isTimeUp(error) ? this.timedOut('it let us in and did not answer', error) : error
     } finally {
-      patience?.dispose()
-      this.sessions.delete(session)
+      if (session) this.sessions.delete(session)
+      if (place) place.leave(good)
+      else if (good) this.dismiss(good)
+    }
+  }
+
+  /** Where a session is kept: when it is free. */
+  private async enter(limit: AbortSignal) {
+    if (this.closed) throw closedError()
+    try {
+      return await this.kept?.enter(limit)
+    } catch (error) {
+      throw isTimeUp(error) ? this.timedOut('it has not answered an earlier question', error) : error
+    }
+  }
+
+  private async use<T>(session: Session, limit: AbortSignal, use: Use<T>): Promise<T> {
+    const {clock, hosts, operationTimeoutMs} = this.options
+    // Half of the limit, so that a server that freezes in between leaves time for another one.
+    const patienceMs = Math.round(operationTimeoutMs / 2)
+    const noAnswer = () => connectionLost(hosts, `no answer within ${patienceMs} ms`)
+    const patience = deadline(clock, patienceMs, noAnswer, limit)
+    try {
+      return await use(session, patience.signal)
+    } finally {
+      patience.dispose()
     }
   }
 

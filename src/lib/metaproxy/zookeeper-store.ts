@@ -73,6 +73,10 @@ export class ZooKeeperStore implements MetaproxyStore {
     }
   }
 
+  keepSession(wanted: boolean): void {
+    this.access.keep(wanted)
+  }
+
   async read(table: string, signal?: AbortSignal): Promise<NodeRecord> {
     const path = this.pathOf(table)
     const limit = this.access.limit(this.operationTimeoutMs, signal)

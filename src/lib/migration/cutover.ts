@@ -122,6 +122,7 @@ export class Cutover {
     } finally {
       watch.end()
       bound.dispose()
+      context.store?.keepSession(false)
     }
   }
 

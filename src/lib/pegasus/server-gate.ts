@@ -1,5 +1,6 @@
 import {type Clock, sleep} from '../clock.js'
 import {abortedError} from '../rpc/rpc-errors.js'
+import {unlessAborted} from '../rpc/signals.js'
 
 /** How servers may be asked: `freely`; `singly`, one question at a time each; `calmly`, also one a second each at most. */
 export type Manner = 'calmly' | 'freely' | 'singly'
@@ -58,15 +59,4 @@ export class ServerGate {
       throw abortedError({address, call: 'a question that waited for its turn'}, error)
     }
   }
-}
-
-/** @throws the signal's reason */
-function unlessAborted(promise: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
-  if (!signal) return promise
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason)
-    if (signal.aborted) onAbort()
-    signal.addEventListener('abort', onAbort, {once: true})
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
-  })
 }

@@ -3,7 +3,7 @@ import {isMigratorError, MigratorError} from '../errors.js'
 import {type Call, serverCalls} from './calls.js'
 import {type CallOptions, Connection, DEFAULT_MAX_MESSAGE_BYTES} from './connection.js'
 import {abortedError, connectError, unauthenticatedError} from './rpc-errors.js'
-import {allowListeners} from './signals.js'
+import {allowListeners, unlessAborted} from './signals.js'
 import {NegotiationStatus} from './structs/cluster.js'
 import type {Transport} from './transport.js'
 
@@ -157,15 +157,4 @@ export class ConnectionPool {
       connection?.close()
     }
   }
-}
-
-/** `promise`, or the signal's reason as soon as it is aborted. */
-function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (!signal) return promise
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason)
-    if (signal.aborted) onAbort()
-    signal.addEventListener('abort', onAbort, {once: true})
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
-  })
 }

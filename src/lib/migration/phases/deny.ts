@@ -70,6 +70,8 @@ async function checkReadiness(context: MigrationContext): Promise<void> {
   await refuseForeignWrites(context)
   await requireWritableTarget(context)
   await openProxies(context)
+  // The session with ZooKeeper stays open until the switch.
+  context.store?.keepSession(true)
   if (context.store) await requireSourceNode(context)
 }
 
