@@ -1,4 +1,4 @@
-// `npm run mutate -- FILE…`: mutation tests with Stryker, one file at a time so that it ends. Without files: all that decide.
+// `npm run mutate -- FILE…`: mutation tests with Stryker. Without files: all that decide.
 // Tells for each file how many mutants were killed and leaves the survivors in coverage/mutation/<file>.txt.
 // Ends with 1 where fewer than 85 % were killed that docs/mutation.md does not explain.
 import {spawnSync} from 'node:child_process'
@@ -11,12 +11,13 @@ const LEAST_PERCENT = 85
 const root = fileURLToPath(new URL('..', import.meta.url))
 const reports = join(root, 'coverage', 'mutation')
 
+/** Measures how long writes are denied, in a third of the time of all tests. */
+const slow = /^floor\./
+
 /** Files that decide, and the tests that must notice when they decide otherwise. */
 const areas = [
   {
-    files: ['codec', 'connection', 'custom-types', 'frame', 'memory-transport', 'message-reader', 'protocol'].map(
-      (name) => `src/lib/rpc/${name}.ts`,
-    ),
+    files: filesIn('src/lib/rpc'),
     tests: testsIn('test/unit/rpc'),
   },
   {
@@ -26,9 +27,7 @@ const areas = [
         (name) => `src/lib/migration/${name}.ts`,
       ),
     ],
-    // Most of the others rehearse whole migrations.
-    isNarrow: true,
-    tests: [...testsIn('test/unit/migration'), ...testsIn('test/unit/lock')],
+    tests: ['lock', 'migration', 'rollback'].flatMap((folder) => testsIn(`test/unit/${folder}`)),
   },
 ]
 
@@ -39,20 +38,22 @@ function filesIn(folder) {
 
 function testsIn(folder) {
   const names = readdirSync(join(root, folder), {recursive: true})
-  return names.filter((name) => name.endsWith('.test.ts')).map((name) => `${folder}/${name}`)
+  return names.filter((name) => name.endsWith('.test.ts') && !slow.test(name)).map((name) => `${folder}/${name}`)
 }
 
-/** Unit tests that import the file; where none does, all of its area. */
-function testsOf(file) {
-  const importing = testsIn('test/unit').filter((test) => {
+function areaOf(file) {
+  return areas.find(({files}) => files.includes(file)) ?? {files: [file], tests: testsIn('test/unit')}
+}
+
+/** Unit tests that import one of the files: they take milliseconds. */
+function nearTests(files) {
+  return testsIn('test/unit').filter((test) => {
     const text = readFileSync(join(root, test), 'utf8')
-    return text.includes(`/${file.slice('src/'.length).replace(/ts$/, 'js')}'`)
+    return files.some((file) => text.includes(`/${file.slice('src/'.length).replace(/ts$/, 'js')}'`))
   })
-  const area = areas.find(({files}) => files.includes(file)) ?? {isNarrow: false, tests: testsIn('test/unit')}
-  return area.isNarrow && importing.length > 0 ? importing : area.tests
 }
 
-function configOf(file, report, scratch) {
+function configOf(files, tests, report, scratch) {
   return {
     allowEmpty: true,
     checkers: [],
@@ -60,42 +61,68 @@ function configOf(file, report, scratch) {
     ignorePatterns: ['*', '!bin/**', '!package.json', '!schemas/**', '!src/**', '!test/**', '!tsconfig.json'],
     concurrency: 1,
     coverageAnalysis: 'perTest',
+    fileLogLevel: 'off',
     jsonReporter: {fileName: report},
-    mochaFiles: testsOf(file),
-    mutate: [file],
+    logLevel: 'error',
+    mochaFiles: tests,
+    mochaMemory: join(scratch, 'memory.json'),
+    mutantsKilled: join(scratch, 'killed.json'),
+    mutantLines: join(reports, 'lines.jsonl'),
+    mutate: files,
     plugins: [join(root, 'scripts', 'mutate-runner.mjs')],
-    reporters: ['json'],
+    reporters: ['json', 'lines'],
     tempDirName: join(scratch, 'sandbox'),
     testRunner: 'mocha-12',
     testRunnerNodeArgs: ['--import', 'tsx'],
-    // A mutant that waits for ever is killed by this, not by mocha.
-    timeoutFactor: 2,
-    timeoutMS: 5000,
+    // What hangs is cut by the runner itself; this is for mutants that do not even let its timer fire.
+    timeoutFactor: 0.5,
+    timeoutMS: 20_000,
   }
 }
 
 const killed = new Set(['Killed', 'RuntimeError', 'Timeout'])
 
-/** @returns figures of one file, or undefined when Stryker failed */
-function mutate(file) {
+/**
+ * First by tests near to the files, then, what survived, by all of their area.
+ * @returns figures of each file, or undefined when Stryker failed
+ */
+function mutate(files) {
   const scratch = mkdtempSync(join(tmpdir(), 'table-migrator-mutate-'))
-  const name = file.replaceAll('/', '_')
-  const report = join(reports, `${name}.json`)
-  const config = join(scratch, 'stryker.conf.json')
-  writeFileSync(config, JSON.stringify(configOf(file, report, scratch)))
-  rmSync(report, {force: true})
   try {
-    const stryker = join(root, 'node_modules', '.bin', 'stryker')
-    const {status} = spawnSync(stryker, ['run', config], {cwd: root, stdio: ['ignore', 'inherit', 'inherit']})
-    if (status !== 0 || !existsSync(report)) return
-    const found = Object.values(JSON.parse(readFileSync(report, 'utf8')).files)[0]
-    const mutants = found.mutants.filter(({status}) => !['CompileError', 'Ignored'].includes(status))
-    const survivors = mutants.filter(({status}) => !killed.has(status))
-    writeFileSync(join(reports, `${name}.txt`), survivors.map((mutant) => describe(mutant, found.source)).join('\n'))
-    return {file, killed: mutants.length - survivors.length, mutants: mutants.length}
+    const near = nearTests(files)
+    const found = new Map()
+    for (const tests of near.length === 0
+      ? [areaOf(files[0]).tests]
+      : isNear
+        ? [near]
+        : [near, areaOf(files[0]).tests]) {
+      const report = join(scratch, 'report.json')
+      const config = join(scratch, 'stryker.conf.json')
+      writeFileSync(config, JSON.stringify(configOf(files, tests, report, scratch)))
+      rmSync(join(scratch, 'memory.json'), {force: true})
+      const stryker = join(root, 'node_modules', '.bin', 'stryker')
+      const {status} = spawnSync(stryker, ['run', config], {cwd: root, stdio: ['ignore', 'inherit', 'inherit']})
+      if (status !== 0 || !existsSync(report)) return
+      const all = Object.entries(JSON.parse(readFileSync(report, 'utf8')).files)
+      for (const [file, {mutants, source}] of all) found.set(file, judge(file, mutants, source))
+      // The same files have the same mutants by the same numbers.
+      const gone = all.flatMap(([, {mutants}]) => mutants.filter(({status}) => killed.has(status)).map(({id}) => id))
+      writeFileSync(join(scratch, 'killed.json'), JSON.stringify(gone))
+    }
+
+    return found
   } finally {
     rmSync(scratch, {force: true, recursive: true})
   }
+}
+
+/** Leaves the survivors in a file. */
+function judge(file, all, source) {
+  const mutants = all.filter(({status}) => !['CompileError', 'Ignored'].includes(status))
+  const survivors = mutants.filter(({status}) => !killed.has(status))
+  const texts = survivors.map((mutant) => describe(mutant, source))
+  writeFileSync(join(reports, `${file.replaceAll('/', '_')}.txt`), texts.join('\n'))
+  return {killed: mutants.length - survivors.length, mutants: mutants.length}
 }
 
 function describe({location: {end, start}, mutatorName, replacement, status}, source) {
@@ -104,19 +131,28 @@ function describe({location: {end, start}, mutatorName, replacement, status}, so
 }
 
 mkdirSync(reports, {recursive: true})
-const wanted = process.argv.slice(2).map((path) => relative(root, join(process.cwd(), path)))
-const rows = []
-for (const file of wanted.length > 0 ? wanted : areas.flatMap(({files}) => files)) {
+const isNear = process.argv.includes('--near')
+const given = process.argv
+  .slice(2)
+  .filter((flag) => flag !== '--near')
+  .map((path) => relative(root, join(process.cwd(), path)))
+const wanted = given.length > 0 ? given : areas.flatMap(({files}) => files)
+let isGood = true
+// Files of one area share one dry run of all its tests, which takes longer than most mutants.
+for (const area of new Set(wanted.map((file) => areaOf(file)))) {
+  const files = wanted.filter((file) => area.files.includes(file))
   const startMs = Date.now()
-  const figures = mutate(file)
-  const percent = figures && figures.mutants > 0 ? (100 * figures.killed) / figures.mutants : 100
-  const seconds = Math.round((Date.now() - startMs) / 1000)
-  const good = figures !== undefined && percent >= LEAST_PERCENT
-  rows.push({
-    good,
-    text: figures ? `${figures.killed} of ${figures.mutants} killed, ${percent.toFixed(1)} %` : 'Stryker failed',
-  })
-  console.log(`${good ? 'ok    ' : 'FEW   '} ${file}: ${rows.at(-1).text} (${seconds} s)`)
+  const figures = mutate(files)
+  for (const file of files) {
+    const found = figures?.get(file) ?? (figures && {killed: 0, mutants: 0})
+    const percent = found && found.mutants > 0 ? (100 * found.killed) / found.mutants : 100
+    const good = found !== undefined && percent >= LEAST_PERCENT
+    isGood &&= good
+    const text = found ? `${found.killed} of ${found.mutants} killed, ${percent.toFixed(1)} %` : 'Stryker failed'
+    console.log(`${good ? 'ok    ' : 'FEW   '} ${file}: ${text}`)
+  }
+
+  console.log(`${files.length} files, ${Math.round((Date.now() - startMs) / 1000)} s`)
 }
 
-process.exitCode = rows.every(({good}) => good) ? 0 : 1
+process.exitCode = isGood ? 0 : 1
