@@ -42,6 +42,11 @@ export const rollbackFlags = {
     env: env('brief-deny'),
     helpGroup: 'WHAT TO TAKE BACK',
   }),
+  'copy-is-gone': Flags.boolean({
+    description: 'The copy was dropped, or its cluster is gone for good: give up what is left to ship to it.',
+    env: env('copy-is-gone'),
+    helpGroup: 'WHAT TO TAKE BACK',
+  }),
   'drop-target': Flags.boolean({
     description:
       "Drop the target's copy, once no server can remember the duplication. You type the table's name for it.",
@@ -87,6 +92,7 @@ export interface RollbackFlags {
   'allow-data-loss': boolean
   'brief-deny': boolean
   cluster?: string
+  'copy-is-gone': boolean
   'drop-target': boolean
   limit: number
   'max-write-deny': number
@@ -111,6 +117,7 @@ export function toRollbackRequest(given: RollbackFlags, zooKeeperAuth: string | 
     adopt: flags.adopt,
     allowDataLoss: flags['allow-data-loss'],
     briefDeny: flags['brief-deny'],
+    copyIsGone: flags['copy-is-gone'],
     dropTarget: flags['drop-target'],
     limitMs: flags.limit,
     maxWriteDenyMs: flags['max-write-deny'],

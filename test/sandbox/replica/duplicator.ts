@@ -95,8 +95,10 @@ export class Duplicator {
   }
 
   close(): void {
-    if (this.inFlight && this.replica.server.cluster.hazards.crashWhenStoppedUnderLoad) {
-      // measured.md §14: a double free when a running pipeline is cancelled.
+    const isRunning = this.inFlight && this.shipping.isSending
+    if (isRunning && this.replica.server.cluster.hazards.crashWhenStoppedUnderLoad) {
+      // measured.md §14: a double free when a running pipeline is cancelled. One that only tries again, because the target's table is
+      // gone, was removed without harm (§10).
       this.replica.server.abort('double free while stopping a duplication')
     }
 

@@ -49,12 +49,18 @@ export interface ShippingFigures {
 export class Shipping {
   readonly figures: ShippingFigures = {bytes: 0, failed: 0, shipped: 0}
   private route: Promise<QueryCfgResponse> | undefined
+  private underWay = 0
 
   constructor(
     private readonly replica: Replica,
     private readonly remoteCluster: string,
     private readonly remoteTable: string,
   ) {}
+
+  /** Whether requests are under way, and not just waiting to be tried once more. */
+  get isSending(): boolean {
+    return this.underWay > 0
+  }
 
   /** Sends all batches; calls back when the last one is acknowledged. Retries for ever, until `active` says no. */
   ship(batches: Batches, active: () => boolean, done: () => void): void {
@@ -101,12 +107,17 @@ export class Shipping {
       const partitionIndex = Number(hash % BigInt(partitionCount))
       const primary = partitions.find((p) => p.pid.partitionIndex === partitionIndex)?.primary
       if (!primary) throw new Error('ERR_INACTIVE_STATE')
-      const response = await server.peers.call(
-        primary,
-        dataCalls.duplicate,
-        {entries},
-        {partitionHash: hash, pid: {appId, partitionIndex}, timeoutMs: server.timers.shipTimeoutMs},
-      )
+      this.underWay++
+      const response = await server.peers
+        .call(
+          primary,
+          dataCalls.duplicate,
+          {entries},
+          {partitionHash: hash, pid: {appId, partitionIndex}, timeoutMs: server.timers.shipTimeoutMs},
+        )
+        .finally(() => {
+          this.underWay--
+        })
       if (response.error === StorageStatus.invalidArgument) {
         // protocol.md §3.12: "fail fast", the whole source server goes down.
         server.abort(response.errorHint ?? 'illegal duplicate')

@@ -164,7 +164,9 @@ class Script {
         adopt: overseer.hasMeddled('deny', 'lift', 'remove', 'drop'),
         dropTarget: overseer.hasMeddled('remove', 'drop'),
       }
-      const acting = this.stage.begin(command, 'here', {adopt, dropTarget: dropTarget && overseer.serves === 'source'})
+      const copyIsGone = overseer.hasMeddled('drop') && !this.stage.simulation.target.state.tableNamed(TABLE)
+      const drops = dropTarget && overseer.serves === 'source'
+      const acting = this.stage.begin(command, 'here', {adopt, copyIsGone, dropTarget: drops})
       await this.untilQuiet()
       if (this.isOver) return
       const {error, outcome} = acting.result!
@@ -174,9 +176,8 @@ class Script {
       answers.push(`${command}: ${outcome} ${error?.code ?? ''} ${error?.message ?? ''}`)
     }
 
-    // A stuck pipeline cannot be removed without harm (docs/reliability.md): the source takes writes, and that is said.
-    const mayStay = overseer.serves === 'target' || overseer.refusals('source').length === 0
-    if (overseer.hasMeddled('drop') && mayStay) return
+    // What served is gone: only whoever dropped it can recall it.
+    if (overseer.hasMeddled('drop') && overseer.serves === 'target') return
     // Nothing is left to do: there is nothing to go on with, and nothing to take back.
     const {state} = await this.stage.simulation.status()
     if (state === 'migrated' || state === 'handed-over') return this.judgeClean('target')

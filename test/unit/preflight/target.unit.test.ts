@@ -119,6 +119,26 @@ describe('preflight: the target', () => {
     },
     {
       change(facts) {
+        facts.source.duplications = [duplicationOf()]
+        facts.ownDupid = 77
+      },
+      id: 'target-table',
+      says: /no table users, and duplication 77 ships to it: somebody dropped the copy/,
+      severity: 'error',
+      when: 'our duplication made it, and somebody dropped it',
+    },
+    {
+      change(facts) {
+        facts.source.duplications = [duplicationOf({status: DuplicationStatus.DS_PREPARE})]
+        facts.ownDupid = 77
+      },
+      id: 'target-table',
+      says: /no table users yet: the duplication will create it/,
+      severity: 'ok',
+      when: 'our duplication is about to make it',
+    },
+    {
+      change(facts) {
         addTargetTable(facts, {})
         facts.ownDupid = 77
         facts.metaproxy!.node = nodeOf('onebox2', ['10.0.1.1:34601', '10.0.1.2:34601'])

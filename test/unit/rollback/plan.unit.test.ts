@@ -167,4 +167,13 @@ describe('plan of a rollback', () => {
     refused('no_target', {}, {dropTarget: true})
     assert.deepEqual(plan({target: {cluster: 'b', metas: ['b:1']}}, drop).steps, ['prove-writes'])
   })
+
+  it('gives up what is left to ship only where the copy is not there, and says what that risks', () => {
+    refused('copy_is_there', {entry, journal: {dupid: 7, handedOver: false}, target}, {copyIsGone: true})
+    const gone = {cluster: 'b', dropped: {appId: 9, untilMs: 0}, metas: ['b:1']}
+    const {found, warnings} = plan({entry, journal: {dupid: 7, handedOver: false}, target: gone}, {copyIsGone: true})
+    assert.match(found.join(' '), /b has no table of that name any more/)
+    assert.match(warnings.join(' '), /duplication 7 .* is given up/)
+    refused('no_copy', {deny: 'reconfig*all', node: node('target'), target: gone})
+  })
 })

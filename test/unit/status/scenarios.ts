@@ -497,7 +497,11 @@ export const scenarios: Array<{because: RegExp; facts: StatusFacts; name: string
   },
   {
     because: /onebox2 has no table users/,
-    facts: facts({journal: journal(), source: duplicated('DS_LOG'), target: target({}, {table: undefined})}),
+    facts: facts({
+      journal: journal(),
+      source: duplicated('DS_LOG'),
+      target: target({}, {dropped: {appId: 7, untilMs: 1_800_000_000_000}, table: undefined}),
+    }),
     name: 'a target that was dropped',
     state: 'target-missing',
   },

@@ -16,6 +16,8 @@ export interface RollbackState {
   deniesSource: boolean
   /** Why the duplication is still there. */
   keptBecause?: string
+  /** What must be done before it can be removed, where it is not just a matter of time. */
+  keptNext?: string
   settingsPutBack: string[]
   /** When every server was first seen to have forgotten the duplication; monotonic ms. */
   forgottenAtMs?: number

@@ -9,6 +9,7 @@ import {allowedEmptyWrites, grownFences, readFences} from '../proof/fence.js'
 import {pendingMutations, readShipping} from '../proof/shipping.js'
 import {mayPass, waitUntil} from '../wait.js'
 import {type RollbackContext, type RunStep, StepSkipped} from './context.js'
+import {whatHinders} from './copy.js'
 import {takeOwnDenyBack} from './writes.js'
 
 /** Servers forget at their next duplication sync, 10 s at most (measured.md §5). */
@@ -47,6 +48,18 @@ export const removeDuplication: RunStep = async (context) => {
     return `duplication ${dupid} was at rest; it is removed and forgotten`
   }
 
+  if (rollback.copyIsGone) {
+    await remove(context)
+    return `duplication ${dupid} is removed and forgotten; what it had left to ship is given up (${busy})`
+  }
+
+  const hindrance = await whatHinders(context)
+  if (hindrance) {
+    state.keptBecause = hindrance.why
+    state.keptNext = hindrance.next
+    throw new StepSkipped(`duplication ${dupid} is kept: ${hindrance.why} (${busy})`)
+  }
+
   if (rollback.briefDeny) {
     const deniedMs = await removeUnderDeny(context)
     return `duplication ${dupid} is removed and forgotten; writes were denied for at most ${(deniedMs / 1000).toFixed(1)} s`
@@ -64,7 +77,8 @@ export async function foretellRemoval(context: RollbackContext): Promise<'brief-
   const ships = [DuplicationStatus.DS_LOG, DuplicationStatus.DS_PAUSE].includes(view.entry!.status)
   // Behind a deny nothing can be seen yet, and whoever waits for writes is not kept waiting by a look.
   if (plan.kind === 'return' || !ships || view.deny !== undefined) return 'remove'
-  if ((await whyBusy(context)) === undefined) return 'remove'
+  if (rollback.copyIsGone || (await whyBusy(context)) === undefined) return 'remove'
+  if (await whatHinders(context)) return 'keep'
   return rollback.briefDeny ? 'brief-deny' : 'keep'
 }
 

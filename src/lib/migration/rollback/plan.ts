@@ -2,6 +2,8 @@ import {MigratorError} from '../../errors.js'
 import {ExitCode} from '../../exit-codes.js'
 import {plural} from '../../plural.js'
 import {DuplicationStatus} from '../../rpc/structs/duplication.js'
+import {recallLine} from '../target-health.js'
+import {isCopyGone} from './copy.js'
 import type {StepId} from './events.js'
 import type {RollbackRequest} from './request.js'
 import type {RollbackView} from './view.js'
@@ -30,6 +32,15 @@ export function planRollback(view: RollbackView, request: RollbackRequest): Roll
       'node_elsewhere',
       `the node of ${request.table} names ${view.node.record.data.clusterName}, which is neither the source nor the target`,
       'Find out who wrote it. Nothing is lifted while nobody can say which side serves.',
+    )
+  }
+
+  const {target} = view
+  if (request.copyIsGone && target?.table) {
+    throw refuse(
+      'copy_is_there',
+      `${target.cluster} has a table ${request.table} (table id ${target.table.appId}): the copy is not gone`,
+      'Run it without --copy-is-gone; --brief-deny removes the duplication of a busy table.',
     )
   }
 
@@ -63,6 +74,12 @@ function planBack(view: RollbackView, request: RollbackRequest, found: string[])
       'foreign_deny',
       `${table} carries replica.deny_client_request=${deny}, and no journal on this machine says that a migration set it`,
       'If it was left behind by a migration that nobody works on any more, add --adopt.',
+    )
+  }
+
+  if (entry && request.copyIsGone) {
+    warnings.push(
+      `What duplication ${entry.dupid} has left to ship is given up. Servers of 2.5 have gone down when a duplication was removed that was shipping; of one whose copy was gone that was not seen.`,
     )
   }
 
@@ -106,7 +123,7 @@ function planReturn(view: RollbackView, request: RollbackRequest, found: string[
     throw refuse(
       'no_copy',
       `${table} was handed over to ${target.cluster}: ${target.trouble ?? 'it has no table of that name'}`,
-      'Without the target a return would lose what was written there.',
+      `Without the target a return would lose what was written there.${target.dropped ? ` ${recallLine(target.cluster, table, target.dropped)}.` : ''}`,
     )
   }
 
@@ -179,6 +196,7 @@ function describe(view: RollbackView): string[] {
       ? `Duplication ${entry.dupid} to ${entry.remote} is in ${DuplicationStatus[entry.status]}.`
       : 'There is no duplication of it to the target.',
   )
+  if (entry && isCopyGone(view)) found.push(`${target!.cluster} has no table of that name any more.`)
   if (target?.table) found.push(`${target.cluster} has a table of that name (table id ${target.table.appId}).`)
   if (view.settings.length > 0)
     found.push(`${plural(view.settings.length, 'setting of a server is', 'settings of servers are')} to be put back.`)

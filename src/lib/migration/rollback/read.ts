@@ -11,7 +11,8 @@ import {forEachBounded} from '../preflight/bounded.js'
 import type {Generation} from '../preflight/check.js'
 import {tableNamed} from '../status/read-target.js'
 import {mayPass} from '../wait.js'
-import type {TargetTable} from './view.js'
+import {droppedTable} from '../target-health.js'
+import type {RollbackView} from './view.js'
 
 /** For what nothing that must be quick depends on. */
 export const QUICK_MS = 2000
@@ -108,11 +109,16 @@ export async function readTarget(
   metas: string[],
   name: string,
   limits: CallLimits,
-): Promise<{metas: string[]; table?: TargetTable; trouble?: string}> {
+): Promise<Omit<NonNullable<RollbackView['target']>, 'cluster'>> {
   if (metas.length === 0) return {metas, trouble: 'nobody knows its metas, say them with -m'}
   try {
-    const table = tableNamed(await client.cluster(metas).tables(limits), name)
-    if (!table) return {metas}
+    const tables = await client.cluster(metas).tables(limits)
+    const table = tableNamed(tables, name)
+    if (!table) {
+      const dropped = droppedTable(tables, name, client.env.clock.wallMs())
+      return {...(dropped ? {dropped} : {}), metas}
+    }
+
     const followerEnvs = Object.fromEntries([...table.envs].filter(([key]) => key.startsWith('duplication.')))
     return {metas, table: {appId: table.appId, ...denyOf(table), followerEnvs, partitionCount: table.partitionCount}}
   } catch (error) {

@@ -9,6 +9,7 @@ import type {RollbackView} from './view.js'
 export class RollbackReport {
   effects: readonly string[] = []
   private found: string[] = []
+  private keptNext: string | undefined
   private recall: string | undefined
   private settingsPutBack: string[] = []
   private source: RollbackResult['source']
@@ -34,8 +35,9 @@ export class RollbackReport {
     }
   }
 
-  performed(timings: StepTiming[], {settingsPutBack, writableAfterMs}: RollbackState): void {
+  performed(timings: StepTiming[], {keptNext, settingsPutBack, writableAfterMs}: RollbackState): void {
     this.timings = timings
+    this.keptNext = keptNext
     this.settingsPutBack = settingsPutBack
     this.writableAfterMs = writableAfterMs
   }
@@ -77,6 +79,7 @@ export class RollbackReport {
     const {table} = this.request
     switch (outcome) {
       case 'duplication-kept': {
+        if (this.keptNext !== undefined) return this.keptNext
         return `Writes to ${table} are allowed. To remove the duplication too, run the same command with --brief-deny, or when nobody writes.`
       }
 

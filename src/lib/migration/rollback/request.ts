@@ -6,6 +6,8 @@ export interface RollbackRequest {
   allowDataLoss: boolean
   /** On a table under load, writes may be denied for a short time so that the duplication can be removed safely. */
   briefDeny: boolean
+  /** The copy is gone for good: the duplication is removed although what is left can never be shipped. */
+  copyIsGone?: boolean
   /** Drops the target's copy. Asked for once more by the table's name. */
   dropTarget: boolean
   /** How long to insist on each step that allows writes again. */

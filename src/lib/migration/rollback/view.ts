@@ -2,6 +2,7 @@ import type {NodeRecord} from '../../metaproxy/store.js'
 import type {DuplicationEntry} from '../../rpc/structs/duplication.js'
 import type {Effect} from '../effects.js'
 import type {Generation} from '../preflight/check.js'
+import type {DroppedTable} from '../target-health.js'
 import type {ServerTimers} from '../timers.js'
 
 /** The target's table of the same name. */
@@ -41,6 +42,13 @@ export interface RollbackView {
   /** Settings that this migration changed and that are not put back: as effects that were done. */
   settings: Effect[]
   source: {cluster: string; metas: string[]}
-  target?: {cluster: string; metas: string[]; table?: TargetTable; trouble?: string}
+  target?: {
+    cluster: string
+    /** The table of this name that was dropped last, while it can be recalled. */
+    dropped?: DroppedTable
+    metas: string[]
+    table?: TargetTable
+    trouble?: string
+  }
   timers: ServerTimers
 }

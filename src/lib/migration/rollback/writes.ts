@@ -2,6 +2,7 @@ import {MigratorError} from '../../errors.js'
 import {DuplicationStatus} from '../../rpc/structs/duplication.js'
 import {liftAndProve, proveWritable, resumeBeforeLift, takeCommitAway} from '../mend.js'
 import type {RollbackContext, RunStep} from './context.js'
+import {isCopyGone} from './copy.js'
 
 /** First things first: the deny is taken off the source, and that is proved on every primary. */
 export const allowWrites: RunStep = async (context) => {
@@ -20,7 +21,9 @@ export const allowWrites: RunStep = async (context) => {
   }
 
   const {entry} = view
-  if (entry?.status === DuplicationStatus.DS_PAUSE && (await resumeBeforeLift(context, entry.dupid, signal))) {
+  // To a copy that is gone nothing could be shipped, and a paused pipeline can be removed.
+  const goesOn = entry?.status === DuplicationStatus.DS_PAUSE && !isCopyGone(view)
+  if (goesOn && (await resumeBeforeLift(context, entry.dupid, signal))) {
     entry.status = DuplicationStatus.DS_LOG
   }
 

@@ -1,6 +1,7 @@
 import type {DuplicationStatus} from '../../rpc/structs/duplication.js'
 import type {GuardStatus} from '../guard/channel.js'
 import type {JournalHints} from '../journal.js'
+import type {DroppedTable} from '../target-health.js'
 import type {PredictionPair} from './window.js'
 
 /** A duplication as the source's metas have it. */
@@ -54,6 +55,8 @@ export interface SourceFacts {
 /** The table on the cluster it is moved to. */
 export interface TargetFacts {
   cluster: string
+  /** The table of this name that was dropped last, while it can be recalled. */
+  dropped?: DroppedTable
   metas: string[]
   /** How it was found out which cluster this is. */
   knownFrom: 'duplication' | 'flags' | 'journal' | 'node'

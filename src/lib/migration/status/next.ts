@@ -1,3 +1,4 @@
+import {recallLine} from '../target-health.js'
 import type {StatusFacts} from './facts.js'
 import {type StateId, states} from './states.js'
 import type {StatusView} from './view.js'
@@ -32,7 +33,7 @@ const verbs: Partial<Record<StateId, {extra?: string[]; verb: Verb}>> = {
   preparing: {verb: 'migrate'},
   'stale-proxy': {verb: 'migrate-status'},
   'switched-unfinished': {verb: 'migrate'},
-  'target-missing': {verb: 'migrate-rollback'},
+  'target-missing': {extra: ['--copy-is-gone'], verb: 'migrate-rollback'},
   unclear: {verb: 'migrate-status'},
   unreachable: {verb: 'migrate-status'},
   'write-denied': {verb: 'migrate-rollback'},
@@ -97,6 +98,13 @@ function sentenceOf(id: StateId, {node, proxies, source, table, target}: StatusF
 
     case 'node-unclear': {
       return `Find out who wrote ${node?.path ?? 'the node'}; it must name ${source!.cluster}${target ? ` or ${target.cluster}` : ''}.`
+    }
+
+    case 'target-missing': {
+      const recall = target?.dropped
+        ? `${recallLine(target.cluster, table, target.dropped)}: shipping goes on then. `
+        : ''
+      return `${recall}${recall === '' ? 'Give' : 'Or give'} up what is left to ship: table:migrate-rollback --copy-is-gone removes the duplication.`
     }
 
     default: {

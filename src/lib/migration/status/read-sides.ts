@@ -64,7 +64,7 @@ export async function readTargetSide(reading: Reading, asking: Asking, task: Sid
   return {
     ...withNode(await reads, reading, info, names),
     ...(configuration ? {configuration} : {}),
-    facts: targetFacts(location, tables, name, configuration),
+    facts: targetFacts({...location, name, nowMs: reading.nowMs}, tables, configuration),
     location,
   }
 }

@@ -4,6 +4,7 @@ import type {ConfigDump} from '../../pegasus/config-dump.js'
 import {DENY_ENV} from '../effects-live.js'
 import {splitAddresses} from '../preflight/addresses.js'
 import {configuredMetas} from '../preflight/settings.js'
+import {droppedTable} from '../target-health.js'
 import type {DuplicationFacts, JournalFacts, TargetFacts} from './facts.js'
 import type {NodeReading} from './read-metaproxy.js'
 import type {StatusQuery} from './query.js'
@@ -61,15 +62,16 @@ export function withoutPrimary(configuration?: TableConfiguration): number[] {
 }
 
 export function targetFacts(
-  location: TargetLocation,
+  {name, nowMs, ...location}: TargetLocation & {name: string; nowMs: number},
   tables: readonly AppInfo[] | undefined,
-  name: string,
   configuration?: TableConfiguration,
 ): TargetFacts {
   const table = tables && tableNamed(tables, name)
+  const dropped = table ? undefined : droppedTable(tables ?? [], name, nowMs)
   const deny = table?.envs.get(DENY_ENV)
   return {
     ...location,
+    ...(dropped ? {dropped} : {}),
     reached: tables !== undefined,
     ...(table
       ? {

@@ -187,7 +187,7 @@ export const states = {
   'target-missing': {
     level: 'needs-person',
     meaning: 'A duplication ships to a table that is not there any more: the lag grows for ever.',
-    mend: 'table:migrate-rollback removes the duplication; then begin anew.',
+    mend: 'Recall the table on the target, or table:migrate-rollback --copy-is-gone removes the duplication; then begin anew.',
     title: 'target table is gone',
   },
   unclear: {

@@ -1,4 +1,6 @@
 import {plural} from '../../../plural.js'
+import {DuplicationStatus} from '../../../rpc/structs/duplication.js'
+import {shellQuote} from '../../../shell-quote.js'
 import {strangers} from '../addresses.js'
 import type {Check, PreflightFacts} from '../check.js'
 import {duplicationName, duplicationsToTarget, isResume, namesOf, nodeNamesTarget, ownDuplication} from '../clusters.js'
@@ -78,6 +80,9 @@ const targetMetas: Check = {
   title: "the target's metas belong to one cluster and answer",
 }
 
+/** The copy was made before. */
+const SHIPPING: ReadonlySet<DuplicationStatus> = new Set([DuplicationStatus.DS_LOG, DuplicationStatus.DS_PAUSE])
+
 const targetTable: Check = {
   id: 'target-table',
   needs: ['source.info', 'source.table', 'source.duplications', 'target.table'],
@@ -85,6 +90,13 @@ const targetTable: Check = {
     const {request, source, target} = facts
     const {table} = target
     const [entry] = duplicationsToTarget(facts)
+    if (!table && entry && SHIPPING.has(entry.status) && !facts.ownHandOver && !nodeNamesTarget(facts)) {
+      return error(
+        `the target has no table ${request.table}, and duplication ${entry.dupid} ships to it: somebody dropped the copy`,
+        `recall the copy on the target, or begin anew: pegasus table:migrate-rollback -t ${shellQuote(request.table)} --copy-is-gone`,
+      )
+    }
+
     if (!table) {
       return ok(
         entry
