@@ -15,15 +15,23 @@ async function runOnce(spec: CutoverSpec): Promise<CutoverFigures> {
   return JSON.parse(stdout.trim().split('\n').at(-1)!) as CutoverFigures
 }
 
-/**
- * Runs every variant `runs` times, some side by side: they wait most of their time.
- * @param tell hears of each that is done, and of each that failed
- */
-export async function cutovers(runs: number, atOnce: number, tell: (line: string) => void): Promise<CutoverFigures[]> {
+export interface CutoversOptions {
+  atOnce: number
+  runs: number
+  /** Hears of each that is done, and of each that failed. */
+  tell(line: string): void
+  /** Names. */
+  variants: readonly string[]
+}
+
+/** Runs each variant `runs` times, some side by side: they wait most of their time. @returns how many failed, too */
+export async function cutovers(options: CutoversOptions): Promise<{failed: number; found: CutoverFigures[]}> {
+  const {atOnce, runs, tell, variants} = options
   const zookeeper = await startZooKeeper()
   const found: CutoverFigures[] = []
+  let failed = 0
   try {
-    const waiting = Array.from({length: runs}, (_, run) => specsOf(run, zookeeper.address)).flat()
+    const waiting = Array.from({length: runs}, (_, run) => specsOf(run, variants, zookeeper.address)).flat()
     const total = waiting.length
     const worker = async () => {
       for (let spec = waiting.shift(); spec; spec = waiting.shift()) {
@@ -34,6 +42,7 @@ export async function cutovers(runs: number, atOnce: number, tell: (line: string
             `${found.length} of ${total}: ${spec.name}: window ${seconds(figures.windowMs ?? figures.clientsMs)} s, floor ${seconds(figures.floorMs)} s`,
           )
         } catch (error) {
+          failed++
           tell(`${spec.name} (seed ${spec.seed}) FAILED: ${(error as Error).message.slice(0, 500)}`)
         }
       }
@@ -44,7 +53,7 @@ export async function cutovers(runs: number, atOnce: number, tell: (line: string
     await zookeeper.stop()
   }
 
-  return found
+  return {failed, found}
 }
 
 const seconds = (ms: number) => (ms / 1000).toFixed(1)

@@ -1,6 +1,6 @@
 import type {CutoverFigures} from './options.js'
 import {type ScaleFigures, shape} from './scale.js'
-import type {StartUpFigures} from './start-up.js'
+import type {Dependencies, StartupCosts} from './startup.js'
 
 const seconds = (ms: number) => (ms / 1000).toFixed(1)
 
@@ -114,16 +114,20 @@ export function scaleLines(figures: ScaleFigures): string[] {
 }
 
 /** (e) */
-export function startUpLines(figures: StartUpFigures): string[] {
-  const ms = (value: number) => `${value.toFixed(0)} ms`
-  return table(
-    ['', ''],
-    [
-      ['pegasus --help without the plugin', ms(figures.helpWithoutPluginMs)],
-      ['pegasus --help with it', ms(figures.helpMs)],
-      ['--help of a command that is empty', ms(figures.helpOfEmptyCommandMs)],
-      ['table:migrate --help', ms(figures.helpOfCommandMs)],
-      ['production dependencies', `${figures.dependencies} packages, ${figures.dependenciesMb.toFixed(1)} MB`],
-    ],
-  )
+export function startUpLines(costs: StartupCosts, dependencies: Dependencies): string[] {
+  const ms = (value: number) => `${value.toFixed(1)} ms`
+  return [
+    `Medians of ${costs.rounds} rounds in turn:`,
+    ...table(
+      ['', ''],
+      [
+        ['pegasus --help without the plugin', ms(costs.helpMs)],
+        ['longer with it', ms(costs.helpAddedMs)],
+        ['of it the init hook, 20 journals', ms(costs.hookMs)],
+        ['a command that does nothing', ms(costs.emptyCommandMs)],
+        ['table:migrate --help', `${ms(costs.migrateHelpMs)}, ${costs.migrateHelpRatio.toFixed(2)} times that`],
+        ['production dependencies', `${dependencies.packages} packages, ${dependencies.mb.toFixed(1)} MB`],
+      ],
+    ),
+  ]
 }

@@ -1,5 +1,5 @@
 import {spawnSync} from 'node:child_process'
-import {cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile} from 'node:fs/promises'
+import {cp, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile} from 'node:fs/promises'
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
 import {fileURLToPath, pathToFileURL} from 'node:url'
@@ -24,6 +24,12 @@ export interface StartupCosts {
   /** `pegasus table:migrate --help`: how many times as long as the empty command. */
   migrateHelpRatio: number
   rounds: number
+}
+
+/** What is installed with the plugin. */
+export interface Dependencies {
+  mb: number
+  packages: number
 }
 
 /** Runs the built plugin in shells that are made for it and removed again. @throws Error when a command fails */
@@ -174,6 +180,39 @@ console.log(performance.now() - startMs)
 `,
   )
   return program
+}
+
+/** Installed packages that are no development's, as the lock file has them, and their size on disk. */
+export async function productionTree(): Promise<Dependencies> {
+  const lock = JSON.parse(await readFile(join(root, 'package-lock.json'), 'utf8')) as {
+    packages: Record<string, {dev?: boolean; devOptional?: boolean; optional?: boolean}>
+  }
+  const paths = Object.entries(lock.packages)
+    .filter(([path, {dev, devOptional}]) => path !== '' && !dev && !devOptional)
+    .map(([path]) => path)
+  let bytes = 0
+  let packages = 0
+  for (const path of paths) {
+    // Those of other platforms are not there.
+    const size = await sizeOf(join(root, path)).catch(() => undefined)
+    if (size === undefined) continue
+    bytes += size
+    packages++
+  }
+
+  return {mb: bytes / (1 << 20), packages}
+}
+
+/** Without the packages inside, which are counted themselves. */
+async function sizeOf(directory: string): Promise<number> {
+  let bytes = 0
+  for (const entry of await readdir(directory, {withFileTypes: true})) {
+    const path = join(directory, entry.name)
+    if (entry.isDirectory()) bytes += entry.name === 'node_modules' ? 0 : await sizeOf(path)
+    else if (entry.isFile()) bytes += (await stat(path)).size
+  }
+
+  return bytes
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

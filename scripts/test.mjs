@@ -1,4 +1,4 @@
-// `npm test`: everything, on a fresh clone too; `npm test -- --all`: the whole crash matrix as well. Only Node's own modules: it runs before anything is installed.
+// `npm test`: everything, on a fresh clone too; `npm test -- --all`: the whole crash matrix and a cutover in real time as well. Only Node's own modules: it runs before anything is installed.
 // Its last line is the sum of all test runs.
 import {spawn} from 'node:child_process'
 import {existsSync, mkdtempSync, readFileSync, rmSync, statSync} from 'node:fs'
@@ -73,7 +73,8 @@ async function runAll() {
   await step(npm('2,000 simulated migrations', 'simulate:ci'))
   // Some wait for most of their time, the other counts on virtual time. A sample of it runs with the integration tests.
   const last = built ? [mocha('install'), ['operators’ journeys', bin('mocha'), journeys]] : []
-  if (process.argv.includes('--all')) last.push(npm('crash matrix', 'test:crash'))
+  if (process.argv.includes('--all'))
+    last.push(npm('crash matrix', 'test:crash'), npm('a cutover in real time', 'bench:once'))
   await together(...last)
 }
 

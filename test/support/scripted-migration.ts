@@ -120,6 +120,7 @@ export class ScriptedMigration {
       store: {
         async close() {},
         compareAndSet: () => Promise.reject(new Error('only effects write')),
+        keepSession() {},
         read: async (table: string, signal?: AbortSignal) => {
           await this.question(`node ${table}`, signal)
           return this.node
