@@ -65,25 +65,33 @@ export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Prom
   })
 }
 
-/** A signal that aborts after `timeoutMs` with `reason()`, or with its parent; `dispose` stops the timer. */
+/** A signal that aborts after `timeoutMs` with `reason()`, or with one of its parents; `dispose` stops the timer. */
 export interface Deadline {
   dispose(): void
   signal: AbortSignal
 }
 
-/** Joins a time limit on `clock` to an optional parent signal. */
-export function deadline(clock: Clock, timeoutMs: number, reason: () => Error, parent?: AbortSignal): Deadline {
+/** Joins a time limit on `clock` to parent signals, if there are any. */
+export function deadline(
+  clock: Clock,
+  timeoutMs: number,
+  reason: () => Error,
+  ...parents: (AbortSignal | undefined)[]
+): Deadline {
   const controller = new AbortController()
   // Hundreds of calls may be under way on one limit; each takes its listener away again.
   setMaxListeners(0, controller.signal)
-  const onParentAbort = () => controller.abort(parent!.reason)
+  const onParentAbort = () => controller.abort(parents.find((parent) => parent?.aborted)!.reason)
   const timer = clock.setTimer(timeoutMs, () => controller.abort(reason()))
-  if (parent?.aborted) onParentAbort()
-  else parent?.addEventListener('abort', onParentAbort, {once: true})
+  for (const parent of parents) {
+    if (parent?.aborted) onParentAbort()
+    else parent?.addEventListener('abort', onParentAbort, {once: true})
+  }
+
   return {
     dispose() {
       timer.cancel()
-      parent?.removeEventListener('abort', onParentAbort)
+      for (const parent of parents) parent?.removeEventListener('abort', onParentAbort)
     },
     signal: controller.signal,
   }

@@ -26,7 +26,9 @@ interface Link {
 
 /** How a server calls other servers: one connection per address, calls side by side on it. */
 export class PeerClient {
+  /** What is being opened or open, and what is open. */
   private readonly links = new Map<string, Promise<Link>>()
+  private readonly open = new Map<string, Link>()
   private seqid = 0
 
   constructor(
@@ -39,33 +41,27 @@ export class PeerClient {
    * @throws Error with the RPC-level error's name, `ERR_TIMEOUT` or `ERR_NETWORK_FAILURE` as its message
    */
   async call<Q, S>(address: string, call: Call<Q, S>, request: Q, options: PeerCallOptions): Promise<S> {
-    const limit = deadline(this.clock, options.timeoutMs, () => new Error('ERR_TIMEOUT'))
-    const aborted = new Promise<never>((_, reject) => {
-      limit.signal.addEventListener('abort', () => reject(limit.signal.reason), {once: true})
+    const endMs = this.clock.nowMs() + options.timeoutMs
+    const link = this.open.get(address) ?? (await this.within(options.timeoutMs, this.link(address, options.timeoutMs)))
+    const seqid = ++this.seqid
+    const response = new Promise<Buffer>((finish, fail) => {
+      link.waiting.set(seqid, {fail, finish})
     })
-    aborted.catch(() => {})
+    const head = {
+      clientTimeoutMs: options.timeoutMs,
+      isBackupRequest: false,
+      name: call.name,
+      partitionHash: options.partitionHash ?? 0n,
+      pid: options.pid ?? {appId: 0, partitionIndex: 0},
+      seqid,
+    }
+    link.stream.write(encodeRequest(head, call.request, request))
     try {
-      const link = await Promise.race([this.link(address, limit.signal), aborted])
-      const seqid = ++this.seqid
-      const response = new Promise<Buffer>((finish, fail) => {
-        link.waiting.set(seqid, {fail, finish})
-      })
-      response.catch(() => {})
-      const pid = options.pid ?? {appId: 0, partitionIndex: 0}
-      const head = {
-        clientTimeoutMs: options.timeoutMs,
-        isBackupRequest: false,
-        name: call.name,
-        partitionHash: options.partitionHash ?? 0n,
-        pid,
-        seqid,
-      }
-      link.stream.write(encodeRequest(head, call.request, request))
-      const decoded = decodeResponse(await Promise.race([response, aborted]).finally(() => link.waiting.delete(seqid)))
+      const decoded = decodeResponse(await this.within(endMs - this.clock.nowMs(), response))
       if (decoded.error !== 'ERR_OK') throw new Error(decoded.error)
       return decodeResult(call.response, decoded.result)
     } finally {
-      limit.dispose()
+      link.waiting.delete(seqid)
     }
   }
 
@@ -78,26 +74,43 @@ export class PeerClient {
     }
 
     this.links.clear()
+    this.open.clear()
   }
 
-  private link(address: string, signal: AbortSignal): Promise<Link> {
+  private within<T>(ms: number, promise: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const timer = this.clock.setTimer(ms, () => reject(new Error('ERR_TIMEOUT')))
+      promise.then(resolve, reject).finally(() => timer.cancel())
+    })
+  }
+
+  private link(address: string, timeoutMs: number): Promise<Link> {
     const known = this.links.get(address)
     if (known) return known
-    const opening = this.open(address, signal)
+    const opening = this.connect(address, timeoutMs)
     this.links.set(address, opening)
     // Forgotten when it failed or was cut, unless another took its place meanwhile.
     const forget = () => {
-      if (this.links.get(address) === opening) this.links.delete(address)
+      if (this.links.get(address) !== opening) return
+      this.links.delete(address)
+      this.open.delete(address)
     }
 
-    opening.then((link) => link.stream.once('close', forget), forget)
+    opening.then((link) => {
+      if (this.links.get(address) === opening) this.open.set(address, link)
+      link.stream.once('close', forget)
+    }, forget)
     return opening
   }
 
-  private async open(address: string, signal: AbortSignal): Promise<Link> {
-    const stream = await this.transport.connect(address, signal).catch(() => {
-      throw new Error('ERR_NETWORK_FAILURE')
-    })
+  private async connect(address: string, timeoutMs: number): Promise<Link> {
+    const limit = deadline(this.clock, timeoutMs, () => new Error('ERR_TIMEOUT'))
+    const stream = await this.transport
+      .connect(address, limit.signal)
+      .catch(() => {
+        throw new Error('ERR_NETWORK_FAILURE')
+      })
+      .finally(() => limit.dispose())
     const link: Link = {stream, waiting: new Map()}
     let bytes: Buffer = Buffer.alloc(0)
     stream.on('data', (chunk: Buffer) => {

@@ -61,6 +61,7 @@ export class Life {
     }
     this.transport = {
       connect: async (address, signal) => this.own(await this.outside(base.transport.connect(address, signal))),
+      ...(base.transport.exchange ? {exchange: base.transport.exchange} : {}),
     }
     this.processes = {
       isDead: async (other) => other.host === machine.name && !this.processes.lives(other.pid),

@@ -1,7 +1,7 @@
 import {isMigratorError, MigratorError} from '../errors.js'
 import {type Call, serverCalls} from '../rpc/calls.js'
 import type {Gpid} from '../rpc/custom-types.js'
-import type {HttpResponse} from '../rpc/http.js'
+import type {HttpResponse} from '../rpc/transport.js'
 import {excerpt} from '../rpc/rpc-errors.js'
 import type {ReplicaInfo} from '../rpc/structs/replica.js'
 import type {PegasusClient} from './client.js'

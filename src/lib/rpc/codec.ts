@@ -72,11 +72,7 @@ export const i64 = scalar(
   8,
   0n,
   (r) => r.transport.readI64(),
-  (w, v) => {
-    const bytes = Buffer.allocUnsafe(8)
-    bytes.writeBigInt64BE(v)
-    w.transport.write(bytes)
-  },
+  (w, v) => w.transport.writeI64(v),
 )
 
 /** i64 that counts something (decrees, ballots, milliseconds): a number, refused when it would be rounded. */
@@ -85,7 +81,7 @@ export const int53 = scalar(
   8,
   0,
   (r) => {
-    const value = Number(i64.read(r))
+    const value = r.transport.readI32() * 2 ** 32 + (r.transport.readI32() >>> 0)
     if (!Number.isSafeInteger(value)) throw malformed(`i64 ${value} out of range`)
     return value
   },

@@ -1,4 +1,4 @@
-import {i64, string, type WireType} from './codec.js'
+import {i32, string, type WireType} from './codec.js'
 import {malformed} from './memory-transport.js'
 import {TType} from './protocol.js'
 
@@ -33,11 +33,15 @@ export interface Gpid {
 
 export const gpid: WireType<Gpid> = custom({
   minBytes: 8,
+  // One i64 with the partition in its upper half.
   read(r) {
-    const value = i64.read(r)
-    return {appId: Number(BigInt.asIntN(32, value)), partitionIndex: Number(value >> 32n)}
+    const partitionIndex = i32.read(r)
+    return {appId: i32.read(r), partitionIndex}
   },
-  write: (w, v) => i64.write(w, (BigInt(v.partitionIndex) << 32n) | BigInt.asUintN(32, BigInt(v.appId))),
+  write(w, v) {
+    i32.write(w, v.partitionIndex)
+    i32.write(w, v.appId)
+  },
   zero: () => ({appId: 0, partitionIndex: 0}),
 })
 
@@ -51,29 +55,34 @@ export type RpcAddress = null | string
 
 export const rpcAddress: WireType<RpcAddress> = custom({
   minBytes: 8,
+  // One i64: the IP in its upper half, then port and type.
   read(r) {
-    const value = BigInt.asUintN(64, i64.read(r))
-    const type = Number(value & 0xff_ffn)
+    const ip = i32.read(r)
+    const portAndType = i32.read(r)
+    const type = portAndType & 0xff_ff
     if (type === 0) return null
     if (type !== 1) throw malformed(`rpc_address of type ${type}`)
-    const ip = Number(value >> 32n)
-    return `${ip >>> 24}.${(ip >>> 16) & 255}.${(ip >>> 8) & 255}.${ip & 255}:${Number((value >> 16n) & 0xff_ffn)}`
+    return `${ip >>> 24}.${(ip >>> 16) & 255}.${(ip >>> 8) & 255}.${ip & 255}:${portAndType >>> 16}`
   },
   write(w, v) {
-    i64.write(w, v === null ? 0n : BigInt.asIntN(64, packAddress(v)))
+    const {ip, port} = v === null ? NO_ADDRESS : splitIp(v)
+    i32.write(w, ip)
+    i32.write(w, v === null ? 0 : (port << 16) | 1)
   },
   zero: () => null,
 })
 
-function packAddress(address: string): bigint {
+const NO_ADDRESS = {ip: 0, port: 0}
+
+function splitIp(address: string): {ip: number; port: number} {
   const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3}):(\d{1,5})$/.exec(address)
   const parts = match?.slice(1).map(Number)
   if (!parts || parts.slice(0, 4).some((octet) => octet > 255) || parts[4]! > 65_535) {
     throw new TypeError(`not an IPv4 address with port: ${address}`)
   }
 
-  const ip = parts.slice(0, 4).reduce((sum, octet) => sum * 256 + octet, 0)
-  return (BigInt(ip) << 32n) | (BigInt(parts[4]!) << 16n) | 1n
+  const [a, b, c, d, port] = parts as [number, number, number, number, number]
+  return {ip: (a << 24) | (b << 16) | (c << 8) | d, port}
 }
 
 /** master's name of a server beside its rpc_address. */

@@ -1,7 +1,7 @@
-import {bool, decodeWrapped, encode, encodeWrapped, i32, i64, opt, struct, type WireType} from './codec.js'
+import {bool, decodeWrapped, encodeWrapped, i32, i64, opt, struct, type WireType} from './codec.js'
 import type {Gpid} from './custom-types.js'
 import {malformed} from './memory-transport.js'
-import {createWriter, decodeWith} from './protocol.js'
+import {createWriter, decodeWith, type Writer} from './protocol.js'
 import {tooLargeError} from './rpc-errors.js'
 
 const MAGIC = 0x54_48_46_54
@@ -38,28 +38,37 @@ export function requestLength(bytes: Buffer): number | undefined {
 
 /** A whole request with header version 1: the server works out the thread hash by itself (protocol.md §1.1). */
 export function encodeRequest<T>(head: RequestHead, type: WireType<T>, value: T): Buffer {
-  const meta = encode(requestMeta, {
+  const writer = createWriter()
+  const {transport} = writer
+  transport.writeI32(MAGIC)
+  transport.writeI32(1)
+  // The lengths of what follows.
+  transport.writeI32(0)
+  transport.writeI32(0)
+  requestMeta.write(writer, {
     appId: head.pid.appId,
     clientPartitionHash: BigInt.asIntN(64, head.partitionHash),
     clientTimeoutMs: head.clientTimeoutMs,
     isBackupRequest: head.isBackupRequest,
     partitionIndex: head.pid.partitionIndex,
   })
-  const body = encodeRequestBody(head.name, head.seqid, type, value)
-  const header = Buffer.alloc(16)
-  header.writeUInt32BE(MAGIC, 0)
-  header.writeUInt32BE(1, 4)
-  header.writeUInt32BE(meta.length, 8)
-  header.writeUInt32BE(body.length, 12)
-  return Buffer.concat([header, meta, body])
+  const bodyStart = transport.length
+  writeRequestBody(writer, head.name, head.seqid, type, value)
+  transport.setI32(8, bodyStart - 16)
+  transport.setI32(12, transport.length - bodyStart)
+  return transport.toBuffer()
 }
 
 /** The message part of a request: TMessage and arguments (protocol.md §1.2). */
 export function encodeRequestBody<T>(name: string, seqid: number, type: WireType<T>, value: T): Buffer {
   const writer = createWriter()
+  writeRequestBody(writer, name, seqid, type, value)
+  return writer.transport.toBuffer()
+}
+
+function writeRequestBody<T>(writer: Writer, name: string, seqid: number, type: WireType<T>, value: T): void {
   writer.protocol.writeMessageBegin(name, CALL, seqid)
   encodeWrapped(writer, 1, type, value)
-  return writer.transport.toBuffer()
 }
 
 export interface DecodedRequest {
@@ -155,11 +164,11 @@ export function encodeResponse<T>(
   result?: {type: WireType<T>; value: T},
 ): Buffer {
   const writer = createWriter()
+  // The length of all.
+  writer.transport.writeI32(0)
   writer.protocol.writeString(error)
   writer.protocol.writeMessageBegin(`${name}_ACK`, REPLY, seqid)
   if (result) encodeWrapped(writer, 0, result.type, result.value)
-  const rest = writer.transport.toBuffer()
-  const length = Buffer.alloc(4)
-  length.writeInt32BE(rest.length + 4)
-  return Buffer.concat([length, rest])
+  writer.transport.setI32(0, writer.transport.length)
+  return writer.transport.toBuffer()
 }

@@ -5,15 +5,10 @@ import {type Clock, deadline} from '../clock.js'
 import {isMigratorError, MigratorError, messageOf} from '../errors.js'
 import {abortedError} from './rpc-errors.js'
 import {allowListeners} from './signals.js'
-import type {Transport} from './transport.js'
+import type {HttpExchange, HttpResponse, Transport} from './transport.js'
 
 /** A server's answers have some hundred bytes for each of its partitions. */
 const MAX_BODY_BYTES = 16 * 1024 * 1024
-
-export interface HttpResponse {
-  body: string
-  status: number
-}
 
 export interface HttpOptions {
   signal?: AbortSignal
@@ -24,6 +19,7 @@ export interface HttpOptions {
 export class HttpClient {
   private readonly clock: Clock
   private readonly closing = new AbortController()
+  private readonly exchange: HttpExchange
   private readonly maxBodyBytes: number
   private readonly transport: Transport
 
@@ -31,6 +27,7 @@ export class HttpClient {
     this.clock = options.clock
     this.maxBodyBytes = options.maxBodyBytes ?? MAX_BODY_BYTES
     this.transport = options.transport
+    this.exchange = options.transport.exchange ?? ((...given) => this.byNode(...given))
     allowListeners(this.closing.signal)
   }
 
@@ -49,15 +46,16 @@ export class HttpClient {
         retrySafe: true,
       })
     allowListeners(options.signal)
-    const ends = options.signal ? AbortSignal.any([options.signal, this.closing.signal]) : this.closing.signal
-    const limit = deadline(this.clock, options.timeoutMs, reason, ends)
+    const ends = [options.signal, this.closing.signal]
+    const limit = deadline(this.clock, options.timeoutMs, reason, ...ends)
     let stream: Duplex | undefined
     try {
       limit.signal.throwIfAborted()
       stream = await this.transport.connect(address, limit.signal)
-      return await this.exchange(stream, address, path, limit.signal)
+      return await this.exchange(stream, {address, path}, limit.signal)
     } catch (error) {
-      if (ends.aborted) throw abortedError({address, call: `GET ${what}`}, ends.reason)
+      const ended = ends.find((signal) => signal?.aborted)
+      if (ended) throw abortedError({address, call: `GET ${what}`}, ended.reason)
       if (limit.signal.aborted) throw limit.signal.reason
       if (isMigratorError(error)) throw error
       throw new MigratorError('http.connection', `GET ${what} of ${address} failed: ${messageOf(error)}`, {
@@ -76,7 +74,7 @@ export class HttpClient {
     this.closing.abort(new Error('the HTTP client was closed'))
   }
 
-  private exchange(stream: Duplex, address: string, path: string, signal: AbortSignal): Promise<HttpResponse> {
+  private byNode(...[stream, {address, path}, signal]: Parameters<HttpExchange>): Promise<HttpResponse> {
     return new Promise((resolve, reject) => {
       const request = httpRequest({
         createConnection: () => stream,

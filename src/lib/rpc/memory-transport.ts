@@ -59,8 +59,9 @@ const FIRST_BYTES = 256
 
 /** The writing half: one buffer that grows. */
 export class MemoryWriter {
+  /** How much was written so far. */
+  length = 0
   private bytes = Buffer.allocUnsafe(FIRST_BYTES)
-  private length = 0
 
   flush(): void {
     // Everything is in memory already; thrift calls this at the end of a message.
@@ -98,7 +99,16 @@ export class MemoryWriter {
   }
 
   writeI32(value: number): void {
-    const at = this.make(4)
+    this.setI32(this.make(4), value)
+  }
+
+  writeI64(value: bigint): void {
+    const at = this.make(8)
+    this.bytes.writeBigInt64BE(value, at)
+  }
+
+  /** Writes over what was written at `at`: a length that is known only later. */
+  setI32(at: number, value: number): void {
     this.bytes[at] = value >> 24
     this.bytes[at + 1] = value >> 16
     this.bytes[at + 2] = value >> 8

@@ -61,6 +61,20 @@ class MemoryProtocol extends TBinaryProtocol {
   }
 }
 
+const noBytes = Buffer.alloc(0)
+
+/** thrift's own makes a new buffer for no bytes at all, by a constructor that Node warns of. */
+class MemoryReading extends TBinaryProtocol {
+  constructor(private readonly reader: MemoryReader) {
+    super(reader, true, true)
+  }
+
+  override readBinary(): Buffer {
+    const length = this.reader.readI32()
+    return length === 0 ? noBytes : this.reader.read(length)
+  }
+}
+
 export function createWriter(): Writer {
   const transport = new MemoryWriter()
   return {protocol: new MemoryProtocol(transport), transport}
@@ -73,7 +87,7 @@ export function createWriter(): Writer {
 export function decodeWith<T>(bytes: Buffer, decode: (reader: Reader) => T): T {
   const transport = new MemoryReader(bytes)
   try {
-    return decode({elements: 0, protocol: new TBinaryProtocol(transport, true, true), transport})
+    return decode({elements: 0, protocol: new MemoryReading(transport), transport})
   } catch (error) {
     if (isMigratorError(error, 'rpc.malformed')) throw error
     throw malformed(messageOf(error) || 'thrift protocol error', error)

@@ -10,7 +10,24 @@ export interface Transport {
    * @throws the signal's reason when it is aborted, else the reason why no connection could be had
    */
   connect(address: string, signal: AbortSignal, receive?: (piece: Buffer) => void): Promise<Duplex>
+  /** How one GET goes over one of its streams; default: by node:http. Simulations have a lighter way. */
+  exchange?: HttpExchange
 }
+
+export interface HttpResponse {
+  body: string
+  status: number
+}
+
+/**
+ * Sends a GET on a stream that was opened for it, and reads the whole answer.
+ * @throws why there is none, or the signal's reason
+ */
+export type HttpExchange = (
+  stream: Duplex,
+  request: {address: string; path: string},
+  signal: AbortSignal,
+) => Promise<HttpResponse>
 
 /** Read at once; a batch of a scan is some 100 KiB. */
 const READ_BYTES = 256 * 1024

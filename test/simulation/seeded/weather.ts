@@ -1,7 +1,9 @@
-import {Duplex} from 'node:stream'
+import {EventEmitter} from 'node:events'
+import type {Duplex} from 'node:stream'
 
 import type {Clock} from '../../../src/lib/clock.js'
 import type {Transport} from '../../../src/lib/rpc/transport.js'
+import {plainExchange} from '../../sandbox/plain-exchange.js'
 import {listenIn, type OpenServers, type SandboxNetwork} from '../../sandbox/network.js'
 
 /** A way through the network: who opened the connection, to which address; `back`: an answer. */
@@ -34,10 +36,13 @@ interface Waiting {
   atMs: number
 }
 
-/** One end of a connection. What is written arrives at the other end later, in order, if at all. */
-class WeatherStream extends Duplex {
+/**
+ * One end of a connection: as much of a stream as servers and clients here use, for node's own cost more than all that
+ * is simulated. What is written arrives at the other end later, in order, if at all.
+ */
+class WeatherStream extends EventEmitter {
+  destroyed = false
   peer!: WeatherStream
-  private isClosing = false
   private readonly queue: Waiting[] = []
 
   constructor(
@@ -45,56 +50,48 @@ class WeatherStream extends Duplex {
     private readonly clock: Clock,
     private readonly weather: Weather,
   ) {
-    super({allowHalfOpen: false})
+    super()
   }
 
-  override _read(): void {
-    // What has arrived is pushed at once, whatever the reader's pace.
+  get writable(): boolean {
+    return !this.destroyed
   }
 
-  override _write(chunk: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
-    const bytes = Buffer.from(chunk)
+  /** @param bytes are not copied: nobody changes what was sent or received */
+  write(bytes: Buffer): boolean {
+    if (this.destroyed) return false
     const {copies, delayMs, reset} = this.weather.fate(this.way, bytes)
     if (reset) {
-      callback()
       this.send(delayMs, () => this.breakBoth())
-      return
+      return true
     }
 
-    for (let copy = 0; copy < copies; copy++) {
-      this.send(delayMs, () => {
-        if (!this.peer.destroyed) this.peer.push(copy === 0 ? bytes : Buffer.from(bytes))
-      })
-    }
-
-    callback()
+    for (let copy = 0; copy < copies; copy++) this.send(delayMs, () => this.peer.push(bytes))
+    return true
   }
 
-  override _final(callback: (error?: Error | null) => void): void {
-    this.close(() => {
-      if (!this.peer.destroyed) this.peer.push(null)
-    })
-    callback()
+  /** Bytes have arrived. */
+  push(bytes: Buffer): boolean {
+    return !this.destroyed && this.emit('data', bytes)
   }
 
-  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
-    this.close(() => {
-      if (!this.peer.destroyed) this.peer.destroy()
+  destroy(error?: Error): this {
+    if (this.destroyed) return this
+    this.destroyed = true
+    process.nextTick(() => {
+      if (error) this.emit('error', error)
+      this.emit('close')
     })
-    callback(error)
+    if (this.peer.destroyed) return this
+    const {copies, delayMs} = this.weather.fate(this.way, undefined)
+    // A half-open connection: the other end never hears that this one is gone.
+    if (copies > 0) this.send(delayMs, () => this.peer.destroy())
+    return this
   }
 
   private breakBoth(): void {
-    if (!this.destroyed) this.destroy()
-    if (!this.peer.destroyed) this.peer.destroy()
-  }
-
-  private close(act: () => void): void {
-    if (this.isClosing) return
-    this.isClosing = this.destroyed
-    const {copies, delayMs} = this.weather.fate(this.way, undefined)
-    // A half-open connection: the other end never hears that this one is gone.
-    if (copies > 0) this.send(delayMs, act)
+    this.destroy()
+    this.peer.destroy()
   }
 
   /** In order: nothing overtakes what was sent before it. */
@@ -132,18 +129,25 @@ export function weatherNetwork(
       const far = new WeatherStream({...way, back: true}, clock, weather)
       near.peer = far
       far.peer = near
+      const accepted = asDuplex(far)
       far.on('error', () => far.destroy())
-      far.on('close', () => server.streams.delete(far))
-      server.streams.add(far)
-      server.accept(far)
-      return near
+      far.on('close', () => server.streams.delete(accepted))
+      server.streams.add(accepted)
+      server.accept(accepted)
+      return asDuplex(near)
     },
+    exchange: plainExchange,
   })
   return {
     listen: (accept) => listenIn(open, `127.0.0.1:${nextPort++}`, accept),
     transport: transportOf('servers'),
     transportOf,
   }
+}
+
+/** For those who use no more of it than there is. */
+function asDuplex(stream: WeatherStream): Duplex {
+  return stream as unknown as Duplex
 }
 
 function aborted(signal: AbortSignal): Promise<never> {

@@ -71,7 +71,7 @@ describe('what the codec refuses, and how it says so', () => {
     ['a text that is cut short', string, '00000005 4142', '5 bytes wanted at offset 4, 2 left'],
     ['a text of 2^31', string, '7fffffff', '2147483647 bytes wanted at offset 4, 0 left'],
     ['a text of negative length', string, '80000000', 'Negative string size'],
-    ['bytes of negative length', blob, '80000000', 'Negative binary size'],
+    ['bytes of negative length', blob, '80000000', '-2147483648 bytes wanted at offset 4, 0 left'],
     ['a struct without an end', pair, '08 0001 00000001', '1 bytes wanted at offset 7, 0 left'],
   ] as unknown as [string, WireType<never>, string, string][]
   for (const [what, type, bytes, message] of cases) {
