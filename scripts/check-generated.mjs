@@ -1,10 +1,11 @@
-// Makes oclif.manifest.json and the README's reference again, in a copy, and fails when the ones in the repository differ.
+// Makes oclif.manifest.json, the README's reference and schemas/ again, beside those of the repository, and fails when they differ.
 import {spawnSync} from 'node:child_process'
-import {cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync} from 'node:fs'
+import {cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync} from 'node:fs'
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
 import {fileURLToPath} from 'node:url'
 import {makeManifest} from './manifest.mjs'
+import {makeSchemas} from './schemas.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const copy = mkdtempSync(join(tmpdir(), 'table-migrator-generated-'))
@@ -31,6 +32,15 @@ try {
   )
   if (stale.length > 0) {
     console.error(`${stale.join(' and ')} would change: run npm run manifest, and commit it`)
+    process.exitCode = 1
+  }
+
+  const stand = (name) => join(root, 'schemas', name)
+  const wrong = [...makeSchemas()]
+    .filter(([name, text]) => !existsSync(stand(name)) || readFileSync(stand(name), 'utf8') !== text)
+    .map(([name]) => `schemas/${name}`)
+  if (wrong.length > 0) {
+    console.error(`${wrong.join(' and ')} would change: run npm run schemas, and commit it`)
     process.exitCode = 1
   }
 } finally {

@@ -1,21 +1,29 @@
+import {readFileSync} from 'node:fs'
+
 /** A JSON schema, as far as ours use the language; anything else in one is refused. */
 export type Schema = Record<string, unknown>
 
 const known = new Set([
+  '$id',
   '$defs',
   '$ref',
   '$schema',
   'additionalProperties',
+  'anyOf',
   'const',
   'description',
   'enum',
   'items',
-  'minimum',
   'properties',
   'required',
   'title',
   'type',
 ])
+
+/** One of schemas/, by its name. */
+export function readSchema(name: string): Schema {
+  return JSON.parse(readFileSync(new URL(`../../schemas/${name}.schema.json`, import.meta.url), 'utf8')) as Schema
+}
 
 /** @returns what is wrong with `value`, one sentence each; empty when the schema allows it */
 export function violations(root: Schema, value: unknown): string[] {
@@ -34,16 +42,24 @@ function check(root: Schema, schema: Schema, value: unknown, path: string, found
     return
   }
 
+  if (Array.isArray(schema.anyOf)) {
+    const fits = (part: Schema) => {
+      const wrong: string[] = []
+      check(root, part, value, path, wrong)
+      return wrong.length === 0
+    }
+
+    if (!(schema.anyOf as Schema[]).some((part) => fits(part))) found.push(`${path} is nothing of what it may be`)
+  }
+
   if ('const' in schema && value !== schema.const) found.push(`${path} is not ${JSON.stringify(schema.const)}`)
   if (Array.isArray(schema.enum) && !schema.enum.includes(value))
     found.push(`${path} is none of the allowed: ${String(value)}`)
-  if (schema.type !== undefined && ![schema.type].flat().includes(typeOf(value))) {
+  if (schema.type !== undefined && !isOf([schema.type].flat(), value)) {
     found.push(`${path} is ${typeOf(value)}, not ${String(schema.type)}`)
     return
   }
 
-  if (typeof schema.minimum === 'number' && (value as number) < schema.minimum)
-    found.push(`${path} is below ${schema.minimum}`)
   if (Array.isArray(value) && schema.items) {
     for (const [index, item] of value.entries()) check(root, schema.items as Schema, item, `${path}[${index}]`, found)
   }
@@ -68,6 +84,12 @@ function checkObject(
       check(root, schema.additionalProperties as Schema, member, `${path}.${name}`, found)
     }
   }
+}
+
+/** Whole numbers are numbers too. */
+function isOf(types: unknown[], value: unknown): boolean {
+  const type = typeOf(value)
+  return types.includes(type) || (type === 'integer' && types.includes('number'))
 }
 
 function typeOf(value: unknown): string {

@@ -4,6 +4,7 @@ import {tmpdir} from 'node:os'
 import {join} from 'node:path'
 import Release from '../../../src/commands/table/migrate-release.js'
 import {machineProcesses} from '../../../src/lib/processes.js'
+import {readSchema, violations} from '../../support/json-schema.js'
 import {runCommand} from '../../support/run-command.js'
 
 describe('table:migrate-release', () => {
@@ -36,6 +37,7 @@ describe('table:migrate-release', () => {
 
   it('prints one document with --json', async () => {
     const {stdout} = await run('-t', 'users', '--json')
+    assert.deepEqual(violations(readSchema('table-migrate-release'), JSON.parse(stdout)), [])
     assert.deepEqual(JSON.parse(stdout), {
       released: [{heldSinceMs: 1_700_000_000_000, table: 'users', targetCluster: 'onebox2'}],
       schema: 1,

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import MigrateCommand from '../../../src/commands/table/migrate.js'
 import {defaultLimits, type Migrate, type MigrationRequest} from '../../../src/lib/migration/index.js'
 import {VirtualClock} from '../../sandbox/virtual-clock.js'
+import {readSchema, violations} from '../../support/json-schema.js'
 import {rehearse} from '../../support/rehearsal.js'
 import {type CommandRun, runCommand} from '../../support/run-command.js'
 
@@ -139,6 +140,7 @@ describe('table:migrate', () => {
       assert.deepEqual([text.code, json.code], [2, 2])
       assert.deepEqual([text.request, json.request], [undefined, undefined])
       const document = JSON.parse(json.stdout)
+      assert.deepEqual(violations(readSchema('error'), document), [])
       assert.deepEqual(Object.keys(document), ['error', 'schema'])
       assert.match(document.error.message, message)
       assert.deepEqual([document.error.code, document.error.exit], ['usage', 2])

@@ -1,26 +1,16 @@
 import assert from 'node:assert/strict'
-import {readFile} from 'node:fs/promises'
-import {fileURLToPath} from 'node:url'
 
 import {formatNodeData} from '../../../src/lib/metaproxy/node-data.js'
 import {stepTitles} from '../../../src/lib/migration/rollback/index.js'
 import {jsonText} from '../../../src/lib/ui/text.js'
 import {NODE, Simulation} from '../../simulation/simulation.js'
-import {type Schema, violations} from '../../support/json-schema.js'
-
-const schemas = fileURLToPath(new URL('../../../schemas/', import.meta.url))
-const schemaOf = async (name: string) => JSON.parse(await readFile(`${schemas}${name}.schema.json`, 'utf8')) as Schema
+import {readSchema, type Schema, violations} from '../../support/json-schema.js'
 
 describe('results as JSON', function () {
   this.timeout(60_000)
   let simulation: Simulation
-  let migration: Schema
-  let rollback: Schema
-
-  before(async () => {
-    migration = await schemaOf('table-migrate')
-    rollback = await schemaOf('table-migrate-rollback')
-  })
+  const migration = readSchema('table-migrate')
+  const rollback = readSchema('table-migrate-rollback')
 
   afterEach(() => simulation?.stop())
 
@@ -62,7 +52,7 @@ describe('results as JSON', function () {
   })
 
   it('know every step of a rollback', () => {
-    const {properties} = (rollback.properties as {steps: {items: {properties: {step: {enum: string[]}}}}}).steps.items
-    assert.deepEqual([...properties.step.enum].sort(), Object.keys(stepTitles).sort())
+    const {StepId} = rollback.$defs as Record<string, {enum: string[]}>
+    assert.deepEqual([...StepId!.enum].sort(), Object.keys(stepTitles).sort())
   })
 })

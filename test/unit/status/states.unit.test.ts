@@ -117,20 +117,18 @@ describe('status as text and JSON', () => {
       assert.deepEqual(violations(schema, JSON.parse(text)), [], name)
     }
 
-    const ids = (schema.$defs as Record<string, {properties: {state: {enum: string[]}}}>).table!.properties.state.enum
-    assert.deepEqual(ids, stateIds)
+    const ids = (schema.$defs as Record<string, {enum: string[]}>).StateId!.enum
+    assert.deepEqual([...ids].sort(), [...stateIds].sort())
     const report = reportAll([reportTable(facts(), {sourceMetas})], head)
     assert.deepEqual(
       violations(schema, {
         ...report,
         tables: [{...report.tables[0], state: 'fine', table: 7}],
-        tookMs: -1,
         x: 1,
       }).sort(),
       [
         '$.tables[0].state is none of the allowed: fine',
         '$.tables[0].table is integer, not string',
-        '$.tookMs is below 0',
         '$.x is not in the schema',
       ],
     )

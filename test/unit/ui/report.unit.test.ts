@@ -15,6 +15,7 @@ import {type MigrationReport, Recorder} from '../../../src/lib/ui/report/record.
 import {timelinePicture} from '../../../src/lib/ui/report/timeline.js'
 import {shownParts, windowPicture} from '../../../src/lib/ui/report/window.js'
 import {requireWritable, writeReport} from '../../../src/lib/ui/report/write.js'
+import {readSchema, violations} from '../../support/json-schema.js'
 import {rehearsedReport} from '../../support/report.js'
 
 const HOSTILE = `x"><script>alert('1')</script>&\u202E\u001B[2J\n| # *`
@@ -124,8 +125,14 @@ describe('cutovers of earlier runs', () => {
   it('are read from the journal, of this migration alone', () => {
     const end = (outcome: string): JournalRecord => ({at: new Date(0).toISOString(), kind: 'end', outcome, run: 'r1'})
     const past = [
-      after(1000, 'deny'), after(2000, 'lift-deny'), end('rolled-back'),
-      after(3000, 'deny'), after(3500, 'deny'), after(5000, 'lift-deny'), end('stopped'), after(9000, 'deny'),
+      after(1000, 'deny'),
+      after(2000, 'lift-deny'),
+      end('rolled-back'),
+      after(3000, 'deny'),
+      after(3500, 'deny'),
+      after(5000, 'lift-deny'),
+      end('stopped'),
+      after(9000, 'deny'),
     ]
     assert.deepEqual(windowsOfEarlierRuns(past), [{liftedAtMs: 5000, setAtMs: 3000}])
     assert.deepEqual(windowsOfEarlierRuns([after(1, 'lift-deny')]), [])
@@ -228,7 +235,9 @@ describe('the file of a report', () => {
       assert.ok(readFileSync(join(directory, name), 'utf8').startsWith(begin), name)
     }
 
-    assert.deepEqual(JSON.parse(readFileSync(join(directory, 'a.JSON'), 'utf8')), structuredClone(report))
+    const json = JSON.parse(readFileSync(join(directory, 'a.JSON'), 'utf8'))
+    assert.deepEqual(json, structuredClone(report))
+    assert.deepEqual(violations(readSchema('report'), json), [])
     assert.equal(readdirSync(directory).length, 3)
   })
 
