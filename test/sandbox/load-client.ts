@@ -10,7 +10,7 @@ import {rpcErrorName} from '../../src/lib/rpc/rpc-errors.js'
 import {StorageStatus} from '../../src/lib/rpc/structs/rrdb.js'
 import {LoadLedger, type WrongKey} from './load-ledger.js'
 import {type Outage, OutageWatch} from './load-outages.js'
-import {LoadRoute, type LoadTarget} from './load-route.js'
+import {LoadRoute, type LoadTarget, REFRESH_EVERY_MS} from './load-route.js'
 
 export interface LoadOptions {
   /** Share of deletes among the writes, default 0.1. */
@@ -22,6 +22,8 @@ export interface LoadOptions {
   keys?: number
   /** Of one write, default 1000. */
   operationTimeoutMs?: number
+  /** Between two questions for the configuration while writes are refused; default 1000, as the Go client. */
+  refreshEveryMs?: number
   table: string
   target: LoadTarget
   /** Default 64. */
@@ -108,6 +110,7 @@ export class LoadClient {
       keyPrefix: 'load',
       keys: 1000,
       operationTimeoutMs: 1000,
+      refreshEveryMs: REFRESH_EVERY_MS,
       valueBytes: 64,
       writers: 4,
       writesPerSecond: 100,
@@ -115,7 +118,7 @@ export class LoadClient {
     }
     this.clock = options.env.clock
     this.client = new PegasusClient(options.env)
-    this.route = new LoadRoute(this.client, options.table, options.target)
+    this.route = new LoadRoute(this.client, options.table, options.target, this.options.refreshEveryMs)
     this.watch = new OutageWatch(this.clock.nowMs())
     this.keys = Array.from({length: this.options.keys}, (_, index) => {
       const name = `${this.options.keyPrefix}${index}`

@@ -14,9 +14,10 @@ export interface RouteConfiguration {
 }
 
 const QUERY_TIMEOUT_MS = 10_000
-const REST_MS = 1000
+/** As the Go client does. */
+export const REFRESH_EVERY_MS = 1000
 
-/** Keeps a table's configuration as the Go client does: asked for again in the background, then a second of rest. */
+/** Keeps a table's configuration as the Go client does: asked for again in the background, then a rest. */
 export class LoadRoute {
   queries = 0
   private current: RouteConfiguration | undefined
@@ -28,6 +29,7 @@ export class LoadRoute {
     private readonly client: PegasusClient,
     private readonly table: string,
     private readonly target: LoadTarget,
+    private readonly restMs = REFRESH_EVERY_MS,
   ) {}
 
   get configuration(): RouteConfiguration {
@@ -83,7 +85,7 @@ export class LoadRoute {
 
       this.wanted = false
       try {
-        await sleep(this.client.env.clock, REST_MS, this.ending.signal)
+        await sleep(this.client.env.clock, this.restMs, this.ending.signal)
       } catch {
         return
       }

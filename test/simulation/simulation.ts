@@ -118,6 +118,7 @@ export class Simulation {
   readonly zookeeper: ZooKeeperModel
   /** Wraps what carries a guard's effects out. */
   wrapGuardEffects: ((live: Effects, life: Life) => Effects) | undefined
+  private readonly others: LoadClient[] = []
   private readonly network: ReturnType<NonNullable<SimulationOptions['network']>>
   private readonly random: () => number
   /** Whom the application asks without a metaproxy; changed by the operator. */
@@ -309,10 +310,21 @@ export class Simulation {
     this.isQuiet = load === false
     if (load === false) return
     this.route.metas = this.source.metas
-    this.load = new LoadClient({
+    this.load = await this.startLoad(1000, load)
+  }
+
+  /** Another application; it ends with the simulation. */
+  async addLoad(options: Partial<LoadOptions>): Promise<LoadClient> {
+    const added = await this.startLoad(2000 + this.others.length, options)
+    this.others.push(added)
+    return added
+  }
+
+  private async startLoad(seed: number, options: Partial<LoadOptions> | undefined): Promise<LoadClient> {
+    const client = new LoadClient({
       env: {
         clock: this.clock,
-        random: seededRandom((this.options.seed ?? 1) + 1000),
+        random: seededRandom((this.options.seed ?? 1) + seed),
         transport: this.othersTransport,
       },
       keys: 40,
@@ -320,9 +332,10 @@ export class Simulation {
       target: this.hasRoot ? {metaproxy: this.proxy.address} : this.route,
       writers: 2,
       writesPerSecond: 10,
-      ...load,
+      ...options,
     })
-    await this.run(this.load.start())
+    await this.run(client.start())
+    return client
   }
 
   /** Without a node the operator moves the applications once the tool went on after the word. */
@@ -337,6 +350,7 @@ export class Simulation {
   async applicationsStop(): Promise<void> {
     this.isQuiet = true
     if (this.load) await this.run(this.load.stop())
+    for (const other of this.others) await this.run(other.stop())
   }
 
   /** Makes both sides hold the same rows, whatever was written to the target since it serves. */
