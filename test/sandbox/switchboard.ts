@@ -143,6 +143,11 @@ export abstract class Switchboard {
     this.serverOf(address).prepareDelayMs = delayMs
   }
 
+  /** A duplication cannot read what this server's primaries log: it waits, or leaves it out in FAIL_SKIP. */
+  setLogUnreadable(this: SimulatedCluster, address: string, unreadable: boolean): void {
+    this.serverOf(address).logUnreadable = unreadable
+  }
+
   /* Calls; see FaultRules for what each does */
 
   delayReplies(this: SimulatedCluster, call: string, delayMs: number, filter?: FaultFilter): void {

@@ -40,6 +40,8 @@ export interface MigrationState {
   adoptedForeign: boolean
   /** Why rows must be compared in full, whatever was asked for; undefined: they need not. */
   fullVerifyBecause?: string
+  /** Mutations that servers counted as lost when they were last asked, by partition. */
+  losses?: ReadonlyMap<number, number>
   /** Settings of the table that were not the same on both sides right before the deny. */
   envDifferences?: EnvDifference[]
   /** Partitions whose rows must be compared in full before the next cutover: the last look could not explain their counts. */

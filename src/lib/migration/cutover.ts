@@ -21,6 +21,7 @@ const passing = [
   'deny.not_proved',
   'drain.limit',
   'hold.window_over',
+  'shipping.doubtful',
   'verify.suspicious',
   'wait.limit',
 ]

@@ -48,6 +48,7 @@ const kinds: {[K in JournalRecord['kind']]?: Record<string, Rule>} = {
     thresholdMutations: numberOrNothing,
     version: number,
   },
+  doubt: {reason: text},
   duplication: {dupid: number},
   end: {outcome: text},
   phase: {phase: text, state: text},

@@ -16,6 +16,8 @@ export type JournalRecord = {at: string; run: string} & (
   | {ballots: Record<string, number>; kind: 'adding'}
   | {kind: 'not-added'}
   | {dupid: number; kind: 'duplication'}
+  /** All rows must be compared before the table is switched. */
+  | {kind: 'doubt'; reason: string}
   | {effect: Effect; kind: 'after'; outcome: 'done' | 'failed' | 'unknown'; detail?: string}
   | {effect: Effect; kind: 'before'}
   | BeginRecord
@@ -168,8 +170,8 @@ export interface JournalHints {
   returning?: boolean
   /** Settings that were changed and not put back: the first value seen before our changes. */
   settings: Effect[]
-  /** Why rows may be out of order on the target since they were last compared: servers shipped them in batches. */
-  shippedInBatches?: string
+  /** Why rows may be missing on the target, or older there, although all decrees say that they were shipped; since they were last compared. */
+  inDoubt?: string
   /** Syncs of source servers that were seen, by address; wall clock, ms. */
   ticks?: Record<string, TickPhase>
   /** Without a node: the operator's word was given that applications may be moved. */
@@ -193,16 +195,17 @@ export function hintsOf(records: readonly JournalRecord[]): JournalHints {
     if (record.kind === 'duplication') {
       hints.adding = undefined
       hints.dupid = record.dupid
-      hints.shippedInBatches = undefined
+      hints.inDoubt = undefined
     }
 
     if (record.kind === 'phase' && record.phase === 'verify' && record.state === 'done') {
       // What the copy looked like is known from here on; where it was in doubt, all rows were compared.
       hints.ballotsAtAdd = undefined
-      hints.shippedInBatches = undefined
+      hints.inDoubt = undefined
     }
 
     if (record.kind === 'ticks') hints.ticks = {...hints.ticks, ...record.servers}
+    if (record.kind === 'doubt') hints.inDoubt = record.reason
     if (record.kind === 'word') hints.word = true
     if (record.kind === 'end' && ['handed-over', 'migrated', 'rolled-back'].includes(record.outcome)) {
       if (record.outcome === 'rolled-back') delete hints.finished
@@ -247,7 +250,7 @@ function applyIntent(record: {at: string; effect: Effect}, hints: JournalHints, 
   }
 
   if (effect.kind === 'set-server-config' && effect.name === BATCH_BYTES && hints.dupid !== undefined) {
-    hints.shippedInBatches = `${BATCH_BYTES} was not 0 on ${effect.server} for a while`
+    hints.inDoubt = `${BATCH_BYTES} was not 0 on ${effect.server} for a while`
   }
 
   // Another interval, and another phase ever after.

@@ -67,6 +67,12 @@ export class Counters {
     counts.total++
   }
 
+  /** Mutations that a duplication left out: shown once. */
+  lost(gpid: string, count: number): void {
+    const name = `replica*eon.replica*dup_recent_mutation_loss_count@${gpid}`
+    this.volatile.set(name, {recent: count, total: count})
+  }
+
   gauge(name: string, value: () => number): void {
     this.gauges.set(name, value)
   }

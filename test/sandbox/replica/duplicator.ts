@@ -6,6 +6,7 @@ import {
   DuplicationStatus,
   type duplicationConfirmEntry,
 } from '../../../src/lib/rpc/structs/duplication.js'
+import {gpidText} from './gate.js'
 import {EMPTY_WRITE, type Mutation} from './partition.js'
 import type {Replica} from './replica.js'
 import {makeBatches, Shipping} from './shipping.js'
@@ -27,6 +28,8 @@ export class Duplicator {
   readonly dupid: number
   /** L: the last decree that the target acknowledged. */
   last: number
+  /** What it left out last. */
+  lost = 0
   readMutations = 0
   readonly remote: string
   readonly remoteTable: string
@@ -134,6 +137,11 @@ export class Duplicator {
     const last = mutations.at(-1)!.decree
     this.readMutations += mutations.length
     const shipped: Mutation[] = mutations.filter((m) => !SKIPPED.has(m.taskCode))
+    if (server.logUnreadable && shipped.length > 0) {
+      this.meetUnreadable(pipeline, last, shipped.length)
+      return
+    }
+
     const clusterId = server.config.clusterId(server.cluster.name) ?? 0
     const batches = makeBatches(shipped, clusterId, server.config.number('duplicate_log_batch_bytes'))
     const done = () => {
@@ -148,6 +156,18 @@ export class Duplicator {
       this.inFlight = true
       this.shipping.ship(batches, () => pipeline === this.pipeline, done)
     }
+  }
+
+  /** After many tries FAIL_SKIP leaves it out and counts on; what was in it is lost (load_from_private_log.cpp, mutation_batch.cpp). */
+  private meetUnreadable(pipeline: number, last: number, count: number): void {
+    const {server} = this.replica
+    if (this.failMode === DuplicationFailMode.FAIL_SKIP) {
+      this.lost = count
+      server.counters.lost(gpidText(this.replica), count)
+      this.last = Math.max(this.last, last)
+    }
+
+    server.after(server.timers.shipRetryMs, () => this.load(pipeline))
   }
 
   /** Looks again within the load delay after something was written; while it is not primary, now and then. */

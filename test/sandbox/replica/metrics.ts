@@ -104,7 +104,7 @@ function replicaEntity(replica: Replica): Entity {
       {name: 'dup_confirmed_mutations', value: Math.max(0, duplicator.confirmed)},
       {name: 'dup_log_file_load_failed_count', value: 0},
       {name: 'dup_log_read_mutations', value: duplicator.readMutations},
-      {name: 'dup_recent_lost_mutations', value: 0},
+      {name: 'dup_recent_lost_mutations', value: duplicator.lost},
       {name: 'dup_shipped_bytes', value: duplicator.shipping.figures.bytes},
       {name: 'dup_shipped_failed_requests', value: duplicator.shipping.figures.failed},
       {name: 'dup_shipped_successful_requests', value: duplicator.shipping.figures.shipped},

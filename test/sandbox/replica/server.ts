@@ -33,6 +33,8 @@ export class ReplicaServer extends SimulatedProcess {
   denyAll = false
   /** Set by tests: from a mutation's prepare to its commit. */
   prepareDelayMs = this.timers.prepareMs
+  /** Its log cannot be read by a duplication: retried for ever, or left out in FAIL_SKIP. */
+  logUnreadable = false
   /** Set by tests: it never config-syncs (cut off from its metas in that one respect). */
   ticksStopped = false
   private readonly disk = new Map<string, OnDisk>()

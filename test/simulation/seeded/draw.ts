@@ -102,7 +102,8 @@ const KINDS: readonly [string, number][] = [
   ['pause-by-another', 2],
   ['resume-by-another', 1],
   ['remove-by-another', 1],
-  ['fail-skip', 1],
+  ['fail-skip', 2],
+  ['log-unreadable', 1],
   ['batching-by-another', 2],
   ['node-rewritten', 2],
   ['node-garbage', 1],
@@ -156,6 +157,10 @@ function detail(random: Random, kind: string, {root}: WorldPlan): Partial<Fault>
     case 'disconnected':
     case 'silent-server': {
       return {lastsMs: oneOf(random, [2000, 10_000, 30_000, 90_000]), side}
+    }
+
+    case 'log-unreadable': {
+      return {lastsMs: oneOf(random, [3000, 15_000, 60_000]), side: 'source'}
     }
 
     case 'slow-writes': {

@@ -21,8 +21,14 @@ function pickFrom<T>({pick}: Fault, of: readonly T[]): T | undefined {
 
 const serverOf = (fault: Fault, {servers}: SimulatedCluster) => pickFrom(fault, servers)!
 
-/** Half of the time the one that matters. */
+/** Half of the time the one that matters; `heir`: one that leads no partition of the table, and may come to. */
 function victimOf(fault: Fault, cluster: SimulatedCluster) {
+  if (fault.what === 'heir') {
+    const leading = new Set(cluster.state.tableNamed(TABLE)?.memberships.map(({primary}) => primary))
+    const heir = cluster.servers.find(({address}) => !leading.has(address))
+    if (heir) return heir
+  }
+
   const primary = fault.pick % 2 === 0 && cluster.state.tableNamed(TABLE) ? cluster.primaryOf(TABLE, 0) : undefined
   return (primary === undefined ? undefined : cluster.serverAt(primary)) ?? serverOf(fault, cluster)
 }
@@ -100,6 +106,11 @@ export const beginOf: Record<string, Begin> = {
   },
   'kill-guard'({simulation}) {
     simulation.guards.find(({life}) => life.isAlive)?.life.kill()
+  },
+  'log-unreadable'(_, fault, cluster) {
+    const {address} = victimOf(fault, cluster)
+    cluster.setLogUnreadable(address, true)
+    return () => cluster.setLogUnreadable(address, false)
   },
   async 'meta-dies'(_, __, cluster) {
     const {leader} = cluster

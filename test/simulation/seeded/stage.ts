@@ -2,6 +2,7 @@ import type {Effects} from '../../../src/lib/migration/effects.js'
 import type {MigrationRequest, MigrationResult} from '../../../src/lib/migration/index.js'
 import type {RollbackResult} from '../../../src/lib/migration/rollback/index.js'
 import {MetaFunctionLevel} from '../../../src/lib/rpc/structs/cluster.js'
+import {DuplicationFailMode} from '../../../src/lib/rpc/structs/duplication.js'
 import type {Life, Machine} from '../life.js'
 import {DENY_ENV} from '../../sandbox/replica/deny.js'
 import {type Driver, ROOT, Simulation, TABLE} from '../simulation.js'
@@ -209,9 +210,15 @@ export class Stage {
     this.trace.add('faults', 'have ceased')
   }
 
-  /** What the tool's words ask of another operator: to take off the envs that he set. */
+  /** What the tool's words ask of another operator: to take off the envs that he set, and to set the fail mode back. */
   private undoMeddling(): void {
     const {overseer, simulation} = this
+    if (overseer.hasMeddled('skip')) {
+      const {duplications} = simulation.source.state
+      const [entry] = duplications.of(simulation.source.state.tableNamed(TABLE)!.info.appId)
+      if (entry) duplications.modify({appName: TABLE, dupid: entry.dupid, failMode: DuplicationFailMode.FAIL_SLOW})
+    }
+
     if (overseer.hasMeddled('target')) simulation.target.state.tableNamed(TABLE)?.info.envs.delete(DENY_ENV)
     const envs = simulation.source.state.tableNamed(TABLE)!.info.envs
     if (overseer.hasMeddled('deny') && envs.get(DENY_ENV) === FOREIGN_DENY) envs.delete(DENY_ENV)

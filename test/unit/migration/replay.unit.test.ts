@@ -120,7 +120,7 @@ const cases: [string, JournalRecord[], Partial<JournalHints>][] = [
     {
       dupid: 7,
       settings: [batches] as never,
-      shippedInBatches: 'duplicate_log_batch_bytes was not 0 on s:1 for a while',
+      inDoubt: 'duplicate_log_batch_bytes was not 0 on s:1 for a while',
     },
   ],
   ['batches, compared since', [added, before(batches), verified], {dupid: 7, settings: [batches] as never}],

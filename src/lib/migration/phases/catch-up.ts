@@ -2,6 +2,7 @@ import {MigratorError} from '../../errors.js'
 import {formatCount, plural} from '../../plural.js'
 import {DuplicationStatus} from '../../rpc/structs/duplication.js'
 import {factsOf, type MigrationContext, type Phase} from '../context.js'
+import {doubtLosses, doubtSkipping, refuseFailMode} from '../doubt.js'
 import type {Progress} from '../events.js'
 import {lowerSyncInterval, waitForShortSync, watchMeta} from '../fast-cutover.js'
 import {notShipping, pendingMutations, readShipping, type ShippingView, worstPartition} from '../proof/shipping.js'
@@ -118,7 +119,7 @@ async function wait(context: MigrationContext, report: (progress: Progress) => v
           return
         throw new MigratorError(
           'catch-up.stalled',
-          `${request.table}: the lag did not fall for ${Math.round(stalledForMs / 1000)} s; ${view ? `${plural(pendingMutations(view, generation), 'mutation')} pending, ${worstPartition(view)}` : 'nothing could be read'}. ${await explainTarget(context)}`,
+          `${request.table}: the lag did not fall for ${Math.round(stalledForMs / 1000)} s; ${view ? `${plural(pendingMutations(view, generation), 'mutation')} pending, ${notShipping(view) ?? worstPartition(view)}` : 'nothing could be read'}. ${await explainTarget(context)}`,
           {
             next: 'Mend the target, or raise --threshold; the duplication is kept and the same command goes on from here.',
           },
@@ -128,9 +129,10 @@ async function wait(context: MigrationContext, report: (progress: Progress) => v
   })
 }
 
-/** @throws MigratorError when the duplication is not in DS_LOG any more */
+/** @throws MigratorError when the duplication is not in DS_LOG any more, or may leave something out */
 export async function requireLog(context: MigrationContext): Promise<void> {
   const entry = await findEntry(context)
+  await refuseFailMode(context, entry)
   if (entry.status !== DuplicationStatus.DS_LOG) {
     throw new MigratorError(
       'duplicate.not_log',
@@ -146,15 +148,16 @@ export async function keepSettings(context: MigrationContext): Promise<void> {
   if (context.state.fast) await lowerSyncInterval(context)
   await watchMeta(context)
   await keepOrder(context)
+  await doubtLosses(context)
 }
 
 /** One reading of our duplication. */
-export function shippingOf(
+export async function shippingOf(
   context: MigrationContext,
   decrees: boolean | 'shipped',
   signal = context.signal,
 ): Promise<ShippingView> {
-  return readShipping({
+  const view = await readShipping({
     cluster: context.source,
     decrees,
     dupid: context.state.dupid,
@@ -162,4 +165,6 @@ export function shippingOf(
     signal,
     table: context.request.table,
   })
+  await doubtSkipping(context, view)
+  return view
 }

@@ -2,6 +2,7 @@ import {sleep} from '../../clock.js'
 import {MigratorError} from '../../errors.js'
 import {queryProxy} from '../../metaproxy/proxy.js'
 import type {MigrationContext, Phase} from '../context.js'
+import {doubtLosses} from '../doubt.js'
 import {DENY_ENV} from '../effects-live.js'
 import {describeEnvDifference, envDifferences} from '../env-diff.js'
 import type {Progress} from '../events.js'
@@ -98,6 +99,7 @@ async function compareEnvs(context: MigrationContext): Promise<void> {
 async function requireOrder(context: MigrationContext): Promise<void> {
   const {request, state} = context
   await patiently(context, () => keepOrder(context))
+  await patiently(context, () => doubtLosses(context))
   if (state.fullVerifyBecause === undefined) return
   throw new MigratorError(
     'batching.returned',

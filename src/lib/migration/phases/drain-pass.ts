@@ -211,6 +211,12 @@ export class DrainPass {
   /** A primary whose server restarted since the deny has shipped its last mutations in batches. */
   private async requireOrder(): Promise<void> {
     const {context} = this
+    if (context.state.fullVerifyBecause !== undefined) {
+      throw new MigratorError('shipping.doubtful', `${context.state.fullVerifyBecause}: all rows must be compared`, {
+        next: 'Writes are allowed again. The same command goes on from here and compares all rows.',
+      })
+    }
+
     const servers = new Set([...this.book.fences.values()].map(({server}) => server))
     const batching = await this.look(() => batchingServers(context, [...servers]))
     if (batching.length === 0) return

@@ -46,7 +46,7 @@ async function stoppedWrites(context: MigrationContext): Promise<string | undefi
   return `${named.join(', ')}: the last mutation of each partition there never ships; set it to false`
 }
 
-/** A pipeline that skips what the target refuses loses it, and is never at its end. */
+/** A pipeline that leaves out what it cannot read is no proof of anything (doubt.ts). */
 async function skipping({signal, source, state, request}: MigrationContext): Promise<string | undefined> {
   const {appId, partitions} = await source.configuration(request.table, {signal})
   const servers = [...new Set(partitions.map(({primary}) => primary))].filter((address) => address !== null)

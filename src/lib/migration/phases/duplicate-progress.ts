@@ -3,6 +3,7 @@ import {metaErrorName} from '../../pegasus/meta-client.js'
 import {plural} from '../../plural.js'
 import {DuplicationStatus} from '../../rpc/structs/duplication.js'
 import {factsOf, type MigrationContext, type PrimaryAt} from '../context.js'
+import {refuseFailMode} from '../doubt.js'
 import type {Progress} from '../events.js'
 import {movedPrimaries, readPrimaries} from '../proof/primaries.js'
 import {listed, notShipping, readShipping, type ShippingView, shortList} from '../proof/shipping.js'
@@ -108,6 +109,7 @@ class Watch {
     if (entry.status === DuplicationStatus.DS_PREPARE) await this.refuseLostCreate(seen)
     if (entry.status === DuplicationStatus.DS_APP) await this.helpEmptyPartitions(seen)
     if (entry.status === DuplicationStatus.DS_LOG) {
+      await refuseFailMode(context, entry)
       distrustMoved(context, primaries)
       seen.view = await readShipping({
         cluster: source,

@@ -76,7 +76,7 @@ function adopt(context: MigrationContext, {dupid, status}: DuplicationEntry): vo
 
   context.state.dupid = dupid
   context.state.adoptedForeign = context.hints.dupid !== dupid
-  context.state.fullVerifyBecause ??= context.hints.shippedInBatches
+  context.state.fullVerifyBecause ??= context.hints.inDoubt
   context.state.ballotsAtAdd = context.state.adoptedForeign ? undefined : context.hints.ballotsAtAdd
 }
 

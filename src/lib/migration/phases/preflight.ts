@@ -2,9 +2,10 @@ import {MigratorError} from '../../errors.js'
 import {ExitCode} from '../../exit-codes.js'
 import {plural} from '../../plural.js'
 import {factsOf, type MigrationContext, type Phase} from '../context.js'
+import {describeSkipping, doubtCopy, maySkip} from '../doubt.js'
 import {DENY_ENV} from '../effects-live.js'
 import type {CheckResult, PreflightFacts} from '../preflight/check.js'
-import {nodeNamesTarget} from '../preflight/clusters.js'
+import {nodeNamesTarget, ownDuplication} from '../preflight/clusters.js'
 import {gatherFacts} from '../preflight/gather.js'
 import {runPreflight} from '../preflight/index.js'
 import {readTimers} from '../timers.js'
@@ -40,6 +41,9 @@ async function runChecks(context: MigrationContext): Promise<void> {
   recognizeHandOver(facts, hints.finished ?? false)
   state.facts = facts
   state.timers = readTimers(facts, hints.settings)
+  const own = ownDuplication(facts)
+  // Kept also where this run goes no further: whoever sets it back changes nothing of what is missing.
+  if (own && maySkip(own) && !context.dryRun) await doubtCopy(context, describeSkipping(own.dupid))
   const results = await runPreflight(facts, (check) => context.emit({check, type: 'check'}))
   const stopping = results.filter(
     ({id, severity}) => severity === 'error' || (severity === 'confirm' && !request.accepted.includes(id)),

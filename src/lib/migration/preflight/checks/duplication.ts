@@ -71,8 +71,10 @@ const duplicationState: Check = {
     if (lossy) {
       const mode = DuplicationFailMode[lossy.failMode!] ?? lossy.failMode
       return error(
-        `duplication ${described(lossy)} is in ${mode}: ${mode === 'FAIL_SKIP' ? 'it leaves out log files that it cannot read' : 'servers abort when shipping fails'}`,
-        'remove it, drop the target table and migrate anew: what was left out cannot be found again',
+        `duplication ${described(lossy)} is in ${mode}: ${mode === 'FAIL_SKIP' ? 'it leaves out log files that it cannot read' : 'servers abort when they cannot read a log file'}`,
+        lossy === ownDuplication(facts)
+          ? `in the Pegasus shell on the source: set_dup_fail_mode ${facts.request.table} ${lossy.dupid} slow; all rows are compared then, and what was left out is found`
+          : 'remove it, drop the target table and migrate anew',
       )
     }
 
