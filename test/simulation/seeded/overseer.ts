@@ -52,6 +52,7 @@ export class Overseer {
   private ownDenySinceMs: number | undefined
   /** Where the source's primaries were when shipping was stopped, and when that was. */
   private paused: {atMs: number; ballots: number[]} | undefined
+  private switchingSinceMs = 0
   /** Something that another operator did in a moment in which the tool cannot see it: what is lost is not its fault. */
   private ruined: string | undefined
   private stopped = false
@@ -125,6 +126,8 @@ export class Overseer {
 
   /** A migration prepares, or does so again, while writes are allowed: whatever was denied before was taken back (I7). */
   phaseBegins(phase: string): void {
+    // The target is looked at once more after this.
+    if (phase === 'switch') this.switchingSinceMs = this.simulation.clock.nowMs()
     if (!PREPARING.has(phase) || this.serves === 'target' || this.ownDenySinceMs === undefined) return
     const deniedMs = this.simulation.clock.nowMs() - this.ownDenySinceMs
     if (deniedMs > BLIND_MS && this.ownDeny !== undefined)
@@ -245,14 +248,19 @@ export class Overseer {
     }
   }
 
+  /** Whether somebody did it after the tool's last look. */
+  private isUnseen(what: Meddling): boolean {
+    const atMs = this.meddledAtMs.get(what)
+    if (atMs === undefined) return false
+    if (what === 'target') return atMs >= this.switchingSinceMs
+    const nowMs = this.simulation.clock.nowMs()
+    return nowMs - atMs < BLIND_MS || atMs > (this.paused?.atMs ?? nowMs)
+  }
+
   private switched(): void {
     this.serves = 'target'
-    const nowMs = this.simulation.clock.nowMs()
     for (const what of ['drop', 'lift', 'remove', 'resume', 'deny', 'target'] as const) {
-      const atMs = this.meddledAtMs.get(what)
-      if (atMs === undefined) continue
-      if (nowMs - atMs < BLIND_MS || atMs > (this.paused?.atMs ?? nowMs))
-        this.ruined ??= `${what} by hand just before the switch`
+      if (this.isUnseen(what)) this.ruined ??= `${what} by hand just before the switch`
     }
 
     // Every primary that was there when shipping was stopped must refuse writes.
@@ -267,8 +275,15 @@ export class Overseer {
     this.look()
   }
 
+  /** A server that heard of no deny and came to lead a partition after the tool's last look: what it takes is lost. */
+  private watchDeaf(): void {
+    const deaf = this.writablePrimaries().find(({ballot, partition}) => this.paused?.ballots[partition] !== ballot)
+    if (this.serves === 'target' && this.paused && deaf) this.ruined ??= `after the switch ${deaf.text}`
+  }
+
   private tick(): void {
     if (this.stopped) return
+    this.watchDeaf()
     this.look()
     this.watchReigns()
     this.watchDeny()

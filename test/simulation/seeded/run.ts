@@ -130,9 +130,12 @@ class Script {
     }
 
     if (overseer.isUnknowable || overseer.hasMeddled('deny', 'target', 'drop')) return
-    const saysDenied = [...warnings, error?.message ?? '', next ?? ''].some((text) =>
-      /write-denied|denie|refuse/.test(text),
-    )
+    // Preflight tells of a deny that this machine knows nothing of, beside whatever else it stops at.
+    const checks = 'checks' in result! ? result.checks : []
+    const isForeign = checks.some(({id, severity}) => id === 'source-deny' && severity === 'error')
+    const saysDenied =
+      isForeign ||
+      [...warnings, error?.message ?? '', next ?? ''].some((text) => /write-denied|denie|refuse/.test(text))
     const serving = overseer.refusals(overseer.serves)
     if (serving.length > 0 && !saysDenied) overseer.fail('I2', `${told}, and ${serving.join('; ')}`)
     const {serves} = overseer

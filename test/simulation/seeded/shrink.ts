@@ -1,7 +1,7 @@
 import type {Plan} from './plan.js'
 import {play, type Report} from './run.js'
 
-/** Plays so often at most. */
+/** Plays so often at most, unless told otherwise. */
 const MOST_TRIALS = 120
 
 /** Smaller plans that may fail in the same way, the boldest first. */
@@ -45,13 +45,17 @@ function* smaller(plan: Plan): Generator<Plan> {
 }
 
 /** Makes a failing plan smaller while it still fails with the same invariant. */
-export async function shrink(plan: Plan, failed: Report): Promise<{plan: Plan; report: Report; trials: number}> {
+export async function shrink(
+  plan: Plan,
+  failed: Report,
+  mostTrials = MOST_TRIALS,
+): Promise<{plan: Plan; report: Report; trials: number}> {
   let best = {plan, report: failed}
   let trials = 0
-  for (let again = true; again && trials < MOST_TRIALS;) {
+  for (let again = true; again && trials < mostTrials;) {
     again = false
     for (const candidate of smaller(best.plan)) {
-      if (++trials > MOST_TRIALS) break
+      if (++trials > mostTrials) break
       const report = await play(candidate)
       if (report.failure?.invariant !== failed.failure!.invariant) continue
       best = {plan: candidate, report}

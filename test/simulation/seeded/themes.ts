@@ -44,7 +44,7 @@ const THEMES: Record<string, Theme> = {
   'a driver that is stopped, and a guard'(random, world) {
     const sign = world.root
       ? oneOf(random, [...DENYING, ...DRAINING, 'effect:switch-node', 'effect:switch-node', 'done:switch-node'])
-      : oneOf(random, [...DRAINING, 'claim', 'claim', 'claim'])
+      : oneOf(random, [...DENYING, ...DRAINING])
     const at = {afterMs: oneOf(random, [0, 0, 2, 20]), nth: 1, sign}
     const faults = [aim(random, 'stop', at, {lastsMs: oneOf(random, [6000, 7000, 9000, 20_000])})]
     if (chance(random, 0.3)) faults.push(lostEnvCall(random, near(random, ['effect:lift-deny'])))
@@ -52,8 +52,17 @@ const THEMES: Record<string, Theme> = {
     return {faults, world: {guard: true}}
   },
 
+  'a driver that is stopped at the word'(random) {
+    const at = {afterMs: oneOf(random, [0, 0, 2, 20]), nth: 1, sign: oneOf(random, ['phase:switch', 'claim', 'claim'])}
+    const faults = [aim(random, 'stop', at, {lastsMs: oneOf(random, [6000, 7000, 20_000])})]
+    if (chance(random, 0.3)) faults.push(lostEnvCall(random, near(random, ['effect:lift-deny'])))
+    return {faults, world: {askMoved: 'moved', guard: true, root: false}}
+  },
+
   'a driver that is killed, and who comes after it'(random, world) {
-    const sign = oneOf(random, [...PREPARING, ...CUTOVER, ...CUTOVER, 'undo', 'effect:lift-deny'])
+    // Between what is written down and what is done the two differ.
+    const between = ['effect:switch-node', 'effect:switch-node', 'effect:switch-node', 'effect:lift-deny', 'undo']
+    const sign = oneOf(random, [...PREPARING, ...CUTOVER, ...CUTOVER, ...between])
     const faults = [aim(random, 'kill', {afterMs: oneOf(random, [0, 0, 0, 500]), nth: 1, sign})]
     const guard = chance(random, 0.4)
     if (guard && chance(random, 0.5)) faults.push(aim(random, 'kill-guard', near(random, [sign], 7000)))
@@ -94,12 +103,26 @@ const THEMES: Record<string, Theme> = {
     const at = near(random, ['phase:deny', 'effect:deny', 'effect:deny', 'phase:drain'], 500)
     const more = {lastsMs: oneOf(random, [5000, 15_000, 60_000]), side: 'source' as const}
     const faults = [aim(random, oneOf(random, ['no-ticks', 'no-ticks', 'disconnected']), at, more)]
-    if (chance(random, 0.7))
-      faults.push(
-        aim(random, 'primary-moves', near(random, [...DRAINING, ...DRAINING, 'done:deny'], 3000), {side: 'source'}),
-      )
-    if (chance(random, 0.2)) faults.push(aim(random, 'proxy-stale', near(random, ['phase:drain'])))
+    if (chance(random, 0.5)) {
+      const move = near(random, [...DRAINING, ...DENYING], 3000)
+      faults.push(aim(random, 'primary-moves', move, {side: 'source'}))
+    }
+
     return {faults, world: {writesPerSecond: 4}}
+  },
+
+  'a primary that moves to a server that has not heard of the deny'(random) {
+    const side = 'source'
+    const lastsMs = oneOf(random, [15_000, 60_000])
+    const deaf = aim(random, 'no-ticks', near(random, ['phase:deny', 'effect:deny'], 300), {
+      lastsMs,
+      side,
+      what: 'heir',
+    })
+    const sign = oneOf(random, ['done:deny', 'phase:drain', 'effect:pause-duplication', 'effect:pause-duplication'])
+    const faults = [deaf, aim(random, 'primary-moves', near(random, [sign], 4000), {side})]
+    if (chance(random, 0.3)) faults.push(aim(random, 'proxy-stale', near(random, ['phase:drain'])))
+    return {faults, world: {partitions: 1, writesPerSecond: 4}}
   },
 
   'primaries that move during the cutover'(random) {
