@@ -7,6 +7,7 @@ import type {Effects} from './effects.js'
 import type {PhaseId, Progress, UnstampedEvent} from './events.js'
 import type {FastCutover} from './fast-cutover.js'
 import type {GuardHandle} from './guard/handle.js'
+import type {CutoverWindow} from './cutover-window.js'
 import type {HoldDesk} from './hold-desk.js'
 import type {Journal, JournalHints} from './journal.js'
 import type {OperatorHooks} from './operator-hooks/moments.js'
@@ -135,6 +136,8 @@ export interface MigrationContext {
   hints: JournalHints
   /** Where the run is held before the deny until a person lets it go on; undefined: it is not to be held. */
   holdDesk?: HoldDesk
+  /** Tells other commands on this machine that it waits for its window; resolves to what ends that. */
+  noteWindow?(wait: {needMs: number; sinceMs: number; window: CutoverWindow}): Promise<() => Promise<void>>
   journal: Journal | undefined
   /** Operators' executables; undefined: there are none. */
   operatorHooks?: OperatorHooks

@@ -1,23 +1,15 @@
-import {join} from 'node:path'
+import {join, resolve} from 'node:path'
 
 import type {Clock} from '../clock.js'
 import {messageOf, MigratorError} from '../errors.js'
 import {ExitCode} from '../exit-codes.js'
 import {diskFiles, type Files} from '../files.js'
-import {machineProcesses, type Processes, type ProcessName} from '../processes.js'
-import {journalFileName} from './journal.js'
+import {machineProcesses, type Processes} from '../processes.js'
 import {shellQuote} from '../shell-quote.js'
+import {HOLD_SUFFIX, type HoldNote, holdPath, parseHoldNote} from './hold-notes.js'
+import {journalFileName} from './journal.js'
 
 /* How a migration that stays caught up is told to cut over (docs/hold.md). */
-
-const SUFFIX = '.hold'
-
-/** What a held migration writes beside its journal; removing the file releases it. */
-interface HoldNote extends ProcessName {
-  sinceMs: number
-  table: string
-  targetCluster: string
-}
 
 /** A person's key; the terminal's business. */
 export interface ReleaseKey {
@@ -80,8 +72,14 @@ export class HoldDesk {
 
   /** Begins to hold. @param signal ends the wait for a key */
   async open(signal: AbortSignal): Promise<void> {
-    const {clock, key, processes = machineProcesses, table, targetCluster} = this.options
-    const note: HoldNote = {...(await processes.own()), sinceMs: clock.wallMs(), table, targetCluster}
+    const {clock, holdFile, key, processes = machineProcesses, table, targetCluster} = this.options
+    const note: HoldNote = {
+      ...(await processes.own()),
+      ...(holdFile === undefined ? {} : {holdFile: resolve(holdFile)}),
+      sinceMs: clock.wallMs(),
+      table,
+      targetCluster,
+    }
     await this.files.replace(this.notePath, JSON.stringify(note))
     // Without the key there are other ways; its failure is no failure of the run.
     key?.pressed(signal).then(
@@ -129,9 +127,9 @@ export async function releaseHeld(
   const released: Released[] = []
   const gone: number[] = []
   for (const file of await files.list(directory)) {
-    if (!file.startsWith(begin) || !file.endsWith(SUFFIX)) continue
+    if (!file.startsWith(begin) || !file.endsWith(HOLD_SUFFIX)) continue
     const path = join(directory, file)
-    const note = parseNote(await files.read(path))
+    const note = parseHoldNote(await files.read(path))
     if (!note) continue
     if (await processes.isDead(note)) {
       gone.push(note.pid)
@@ -148,17 +146,4 @@ export async function releaseHeld(
     exitCode: ExitCode.refused,
     next: `See where it stands: pegasus table:migrate-status -t ${shellQuote(table)}. A migration is held once it has caught up, and is released on the machine that it runs on.`,
   })
-}
-
-function holdPath(directory: string, table: string, targetCluster: string): string {
-  return join(directory, journalFileName(table, targetCluster).replace(/\.jsonl$/, SUFFIX))
-}
-
-function parseNote(text: string | undefined): HoldNote | undefined {
-  try {
-    const note = JSON.parse(text ?? '') as Partial<HoldNote>
-    return typeof note.pid === 'number' && typeof note.table === 'string' ? (note as HoldNote) : undefined
-  } catch {
-    return undefined // damaged: nobody can be told by it
-  }
 }

@@ -51,6 +51,7 @@ const kinds: {[K in JournalRecord['kind']]?: Record<string, Rule>} = {
   doubt: {reason: text},
   duplication: {dupid: number},
   end: {outcome: text},
+  hook: {moment: text, ok: (value) => typeof value === 'boolean'},
   phase: {phase: text, state: text},
   ticks: {servers: ticks},
 }

@@ -24,6 +24,8 @@ export type JournalRecord = {at: string; run: string} & (
   | {kind: 'end'; outcome: string}
   | {kind: 'ticks'; servers: Record<string, TickPhase>}
   | {kind: 'guard'; state: string; text: string}
+  /** An operator's executable was run. */
+  | {kind: 'hook'; moment: string; ok: boolean}
   | {kind: 'word'}
   | {kind: 'phase'; phase: string; state: 'done' | 'failed' | 'started'}
 )

@@ -9,7 +9,7 @@ import {restoreSyncInterval} from './fast-cutover.js'
 import type {PhaseId} from './events.js'
 import type {Migrate, MigrateHooks, MigrationWorld} from './index.js'
 import {type OpenRun, openRun} from './open-run.js'
-import {askHook, tellHook} from './operator-hooks/calls.js'
+import {askHook, isHookOwed, tellHook, tellSwitched} from './operator-hooks/calls.js'
 import {perhapsOverwritten, wasDrainedBeforeSwitch} from './node-watch.js'
 import {findEntry} from './phases/duplicate.js'
 import {locate, type Position} from './position.js'
@@ -143,17 +143,22 @@ class Run {
       await tellHook(context, 'rolled-back')
     }
 
-    if (position !== 'committed') {
+    if (position === 'committed') {
+      const failed = await this.runForward(['switch'])
+      if (failed) return this.stop(failed.error)
+      // An earlier run switched it, and may have died before it said so.
+      if (isHookOwed(this.open.past, 'after-switch')) await tellSwitched(context)
+    } else {
       const before = phases.filter(({id}) => !cutoverPhases.has(id) && id !== 'preflight' && id !== 'finish')
       const prepared = await runPhases(context, before)
       this.builder.addTimings(prepared.timings)
       if (prepared.error !== undefined) return this.stop(prepared.error)
       const stopped = await this.cutover.run()
       if (stopped) return stopped.switched ? this.goForward(stopped.error) : this.stop(stopped.error)
-      await tellHook(context, 'after-switch')
+      await tellSwitched(context)
     }
 
-    const failed = await this.runForward(position === 'committed' ? ['switch', 'finish'] : ['finish'])
+    const failed = await this.runForward(['finish'])
     if (failed) return this.stop(failed.error)
     return this.end(context.state.handedOver ? 'handed-over' : 'migrated')
   }
@@ -180,7 +185,7 @@ class Run {
     // What was accepted must arrive all the same, and nothing may ship afterwards.
     const ids: PhaseId[] = state.switchSent || (await this.isPaused()) ? ['switch'] : ['drain', 'switch']
     const switched = await this.runForward(ids)
-    if (!switched) await tellHook(context, 'after-switch')
+    if (!switched) await tellSwitched(context)
     const failed = switched ?? (overwritten ? undefined : await this.runForward(['finish']))
     if (failed) return this.end('switched-unfinished', overwritten ?? failed.error)
     return overwritten ? this.end('switched-unfinished', overwritten) : this.end('migrated')

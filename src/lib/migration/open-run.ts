@@ -9,6 +9,7 @@ import {RecordingEffects} from './effects-recording.js'
 import type {Effects} from './effects.js'
 import type {UnstampedEvent} from './events.js'
 import {HoldDesk} from './hold-desk.js'
+import {noteWindow} from './hold-notes.js'
 import type {MigrateHooks, MigrationWorld} from './index.js'
 import {hintsOf, Journal, journalPath, type JournalRecord, readJournal} from './journal.js'
 import {acquireLock, type MigrationLock} from './lock.js'
@@ -92,6 +93,17 @@ export async function openRun(options: OpenRunOptions): Promise<OpenRun> {
       : {}),
     hints,
     journal,
+    noteWindow: (wait) =>
+      noteWindow(
+        {
+          directory: journalDirectory,
+          ...(files ? {files} : {}),
+          ...(processes ? {processes} : {}),
+          table: request.table,
+          targetCluster: request.targetCluster,
+        },
+        wait,
+      ),
     ...(world.operatorHooks ? {operatorHooks: world.operatorHooks} : {}),
     random,
     request,

@@ -1,4 +1,5 @@
 import {ux} from '@oclif/core'
+import {clockTime} from '../migration/cutover-window.js'
 import {phaseTitles} from '../migration/events.js'
 import {type Level, states} from '../migration/status/states.js'
 import type {Since, StatusReport, TableStatus} from '../migration/status/report.js'
@@ -34,6 +35,17 @@ function headline({level, source, state, table, target}: TableStatus): string {
 function phaseLine({phase}: TableStatus, nowMs: number): string | undefined {
   if (!phase) return undefined
   return `${phaseTitles[phase.id]}${phase.since ? ` since ${sinceText(phase.since, nowMs)}` : ', nobody here knows since when'}`
+}
+
+/** Since when it waits, what for, and what ends that. */
+function holdLine({opening, release, sinceMs}: NonNullable<TableStatus['hold']>, nowMs: number): string {
+  const since = `since ${formatTimeOfDay(sinceMs)} (${formatDuration(nowMs - sinceMs)}), writes are allowed`
+  const isClosed = opening !== undefined && opening.opensAtMs > nowMs
+  const parts = [
+    release.length > 0 && `cuts over after: ${release.join(', or: ')}`,
+    isClosed && `not before its cutover window opens at ${clockTime(opening.opensAtMs)} local time`,
+  ].filter((part) => part !== false)
+  return [since, ...parts].join('; ')
 }
 
 function targetLine({target}: TableStatus): string | undefined {
@@ -75,12 +87,13 @@ function nextLines({next}: TableStatus, width: number): string[] {
 
 /** Everything about one table. */
 export function tableLines(status: TableStatus, nowMs: number, width: number): string[] {
-  const {because, deniedSince, guard, lock, meaning, source} = status
+  const {because, deniedSince, guard, hold, lock, meaning, source} = status
   const without = source.withoutPrimary
   const lines: Array<[string, string | undefined]> = [
     ['What is so', because],
     ['What it means', meaning],
     ['Phase', phaseLine(status, nowMs)],
+    ['Held', hold && holdLine(hold, nowMs)],
     [
       'Source',
       without.length > 0

@@ -5,6 +5,7 @@ import {clockTime} from '../../../src/lib/migration/cutover-window.js'
 import {releaseHeld} from '../../../src/lib/migration/hold-desk.js'
 import {defaultLimits, type MigrationEvent, type MigrationRequest} from '../../../src/lib/migration/index.js'
 import type {RollbackEvent} from '../../../src/lib/migration/rollback/index.js'
+import {tableLines} from '../../../src/lib/ui/status.js'
 import {assertServes, envOf} from '../../simulation/judge.js'
 import {type DriveOptions, Simulation, type SimulationOptions} from '../../simulation/simulation.js'
 
@@ -64,6 +65,16 @@ describe('a migration that is held before its cutover', function () {
       last.progress.text,
       /^held, writes are allowed; \d+ mutations? pending\. To cut over: remove \/tmp\/hold-users, or pegasus table:migrate-release -t users$/,
     )
+    const status = await simulation.run(simulation.status())
+    assert.deepEqual(status.hold?.release, ['pegasus table:migrate-release -t users', `rm ${FILE}`])
+    assert.deepEqual(status.next, {
+      command: ['pegasus', 'table:migrate-release', '-t', 'users'],
+      sentence: `It waits until it is told to cut over, or: rm ${FILE}.`,
+    })
+    assert.match(
+      tableLines(status, simulation.clock.wallMs(), 200).join('\n'),
+      /Held {10}since [\d:]+ UTC \(1 min [^)]*\), writes are allowed; cuts over after: pegasus table:migrate-release -t users, or: rm /,
+    )
     await simulation.run(files().remove(FILE))
     const {outcome} = await simulation.run(driver.result)
     assert.equal(outcome, 'migrated')
@@ -79,7 +90,7 @@ describe('a migration that is held before its cutover', function () {
     assert.equal(result.outcome, 'migrated')
     assert.ok(result.writeDeny.setAtMs! - atMs <= 2500, `${result.writeDeny.setAtMs! - atMs} ms`)
     assert.deepEqual(
-      simulation.disk().paths.filter((path) => path.endsWith('.hold')),
+      simulation.disk().paths.filter((path) => /\.(hold|window)$/.test(path)),
       [],
     )
   })
@@ -99,6 +110,7 @@ describe('a migration that is held before its cutover', function () {
   it('cannot be released when its process is gone, and holds again when it is run again', async () => {
     const {driver} = await held(held2)
     driver.life.kill()
+    assert.equal((await simulation.run(simulation.status())).hold, undefined)
     await assert.rejects(release(), (error: MigratorError) =>
       /the one that was \(process \d+\) is gone/.test(error.message),
     )
@@ -166,6 +178,12 @@ describe('a migration that is held before its cutover', function () {
     assert.match(
       progress.text,
       new RegExp(`^waiting until the cutover window opens at ${clockTime(opensAtMs)} local time, writes are allowed;`),
+    )
+    const status = await simulation.run(simulation.status())
+    assert.deepEqual([status.hold?.release, status.hold?.opening?.opensAtMs], [[], opensAtMs])
+    assert.match(
+      tableLines(status, simulation.clock.wallMs(), 200).join('\n'),
+      new RegExp(`Held .*; not before its cutover window opens at ${clockTime(opensAtMs)} local time`),
     )
     assert.ok(Math.abs(progress.etaMs! - (opensAtMs - simulation.clock.wallMs())) <= 2000)
     const result = await simulation.run(driver.result)

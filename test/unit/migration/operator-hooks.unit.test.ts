@@ -178,6 +178,39 @@ describe("operators' hooks", function () {
     )
   })
 
+  it('behind the switch are run by the run that goes on, when the one that switched died before', async () => {
+    const {driver} = await runUntil((event) => event.type === 'effect' && event.effect.kind === 'close-source')
+    assert.deepEqual(hooks.moments, ['validated', 'before-deny'])
+    assert.equal(driver.life.isAlive, false)
+    const again = simulation.migrate({operatorHooks: hooks})
+    assert.equal((await simulation.run(again.result)).outcome, 'migrated')
+    assert.deepEqual(hooks.moments.slice(2), ['after-switch', 'finished'])
+    // Finished by now: there is nothing to be told of.
+    assert.equal((await simulation.run(simulation.migrate({operatorHooks: hooks}).result)).outcome, 'migrated')
+    assert.deepEqual(hooks.moments.slice(4), ['finished'])
+  })
+
+  it('behind the switch are not run twice', async () => {
+    await runUntil((event) => event.type === 'phase-started' && 'phase' in event && event.phase === 'finish')
+    assert.equal(hooks.moments.at(-1), 'after-switch')
+    const again = simulation.migrate({operatorHooks: hooks})
+    assert.equal((await simulation.run(again.result)).outcome, 'migrated')
+    assert.deepEqual(hooks.moments.slice(-2), ['after-switch', 'finished'])
+  })
+
+  /** A run that is killed when it says that. */
+  async function runUntil(isThen: (event: MigrationEvent | RollbackEvent) => boolean) {
+    simulation = await Simulation.open({guard: false})
+    const driver = simulation.migrate({
+      onEvent(event, life) {
+        if (isThen(event)) life.kill()
+      },
+      operatorHooks: hooks,
+    })
+    await simulation.until('the end of the driver', () => !driver.life.isAlive, 3_600_000)
+    return {driver}
+  }
+
   it('are run only where there is one', async () => {
     hooks.only = ['finished']
     await run(inWindow)

@@ -1,5 +1,6 @@
 import {isMigratorError, messageOf, MigratorError} from '../../errors.js'
 import type {MigrationContext, Step} from '../context.js'
+import type {JournalRecord} from '../journal.js'
 import type {Outcome} from '../result.js'
 import {DEFAULT_LIMIT_MS, type HookEnd, type HookFacts, type HookMoment, windowMoments} from './moments.js'
 
@@ -31,12 +32,43 @@ export async function askHook(context: MigrationContext, moment: HookMoment): Pr
   })
 }
 
-/** Runs the hook of a moment that nothing can stop any more: a failure is told. */
-export async function tellHook(context: MigrationContext, moment: HookMoment, ending: Ending = {}): Promise<void> {
+/** Runs the hook of a moment that nothing can stop any more: a failure is told. @returns undefined when there is none */
+export async function tellHook(
+  context: MigrationContext,
+  moment: HookMoment,
+  ending: Ending = {},
+): Promise<HookEnd | undefined> {
   const end = await runHook(context, moment, ending, context.forward)
-  if (!end || end.ok) return
-  context.emit({code: 'hook.failed', message: `hook ${moment}: ${end.text}${lastLine(end)}`, type: 'warning'})
+  if (end && !end.ok)
+    context.emit({code: 'hook.failed', message: `hook ${moment}: ${end.text}${lastLine(end)}`, type: 'warning'})
+  return end
 }
+
+/** The hook behind the commit point hears of it once, whichever run comes to it: the journal keeps that it was run. */
+export async function tellSwitched(context: MigrationContext): Promise<void> {
+  const end = await tellHook(context, 'after-switch')
+  if (!end) return
+  try {
+    await context.journal?.write({kind: 'hook', moment: 'after-switch', ok: end.ok})
+  } catch (error) {
+    context.emit({code: 'journal.write_failed', message: messageOf(error), type: 'warning'})
+  }
+}
+
+/** Whether the journal tells of a cutover of this migration, and not that the hook of a moment behind it was run. */
+export function isHookOwed(past: readonly JournalRecord[], moment: HookMoment): boolean {
+  let isOwed = false
+  for (const record of past) {
+    if (record.kind === 'before' && record.effect.kind === 'deny') isOwed = true
+    if (record.kind === 'hook' && record.moment === moment) isOwed = false
+    if (record.kind === 'end' && finished.has(record.outcome)) isOwed = false
+  }
+
+  return isOwed
+}
+
+/** Ends after which another migration begins. */
+const finished: ReadonlySet<string> = new Set(['handed-over', 'migrated', 'rolled-back'])
 
 async function runHook(
   context: MigrationContext,

@@ -21,17 +21,20 @@ const LEAD_MS = 60_000
 export const hold: Step = {
   title: 'stay caught up until told',
   async wait(context, report) {
-    const {request, state} = context
+    const {clock, request, state} = context
     const desk = state.released ? undefined : context.holdDesk
-    if (!desk && !request.cutoverWindow) return
+    const {cutoverWindow: window, maxWriteDenyMs: needMs} = request
+    if (!desk && !window) return
     const ended = new AbortController()
     const holding = new Holding(context, report)
+    const forget = window && (await context.noteWindow?.({needMs, sinceMs: clock.wallMs(), window}))
     try {
       await desk?.open(AbortSignal.any([context.signal, ended.signal]))
       await holding.wait()
       if (desk) state.released = true
     } finally {
       ended.abort(new Error('it is held no longer'))
+      await forget?.()
       await desk?.close()
     }
   },

@@ -1,5 +1,6 @@
 import type {DuplicationStatus} from '../../rpc/structs/duplication.js'
 import type {GuardStatus} from '../guard/channel.js'
+import type {HoldFacts} from '../hold-notes.js'
 import type {JournalHints} from '../journal.js'
 import type {DroppedTable} from '../target-health.js'
 import type {PredictionPair} from './window.js'
@@ -157,6 +158,8 @@ export interface Unread {
 export interface StatusFacts {
   /** Absent: the journal's last run had none. */
   guard?: GuardFacts
+  /** Absent: no run on this machine waits for a person or for its cutover window. */
+  hold?: HoldFacts
   journal?: JournalFacts
   /** Absent: it could not be read. */
   lock?: LockFacts

@@ -39,8 +39,21 @@ const verbs: Partial<Record<StateId, {extra?: string[]; verb: Verb}>> = {
   'write-denied': {verb: 'migrate-rollback'},
 }
 
+/** States in which a run goes on by itself. */
+const going: ReadonlySet<StateId> = new Set(['catching-up', 'caught-up', 'copying', 'preparing'])
+
 /** @param sourceMetas as they were given */
 export function nextOf(id: StateId, facts: StatusFacts, view: StatusView, sourceMetas: string[]): NextStep {
+  const {hold, table} = facts
+  if (hold && going.has(id) && hold.release.length > 0) {
+    const [, ...others] = hold.release
+    const also = others.length > 0 ? `, or: ${others.join(', or: ')}` : ''
+    return {
+      command: [BIN, 'table:migrate-release', '-t', table],
+      sentence: `It waits until it is told to cut over${also}.`,
+    }
+  }
+
   const sentence = sentenceOf(id, facts, view)
   const chosen = choose(id, view)
   if (!chosen) return {sentence}
@@ -60,8 +73,7 @@ function choose(id: StateId, view: StatusView): {extra?: string[]; verb: Verb} |
   // Without a node nothing but the journal tells a new run that it is after the switch, and the journal says finished.
   if (id === 'leftover-envs' && view.committed !== 'node') return undefined
   // While a run may be working, looking on is the next thing to do.
-  const going = ['catching-up', 'caught-up', 'copying', 'preparing'].includes(id)
-  if (going && view.working) return {extra: ['--watch'], verb: 'migrate-status'}
+  if (going.has(id) && view.working) return {extra: ['--watch'], verb: 'migrate-status'}
   return verbs[id]
 }
 

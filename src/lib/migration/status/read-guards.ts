@@ -2,6 +2,7 @@ import {MigratorError} from '../../errors.js'
 import {diskFiles} from '../../files.js'
 import type {LockNote} from '../../metaproxy/shared-lock.js'
 import {GuardChannel} from '../guard/channel.js'
+import {readHold} from '../hold-notes.js'
 import {type LockPlace, readLock} from '../lock.js'
 import type {GuardFacts, JournalFacts, LockFacts} from './facts.js'
 import type {StatusWorld} from './query.js'
@@ -21,6 +22,15 @@ export async function readGuard(
 
   if (!status || status.sinceMs < journal.startedAtMs) return undefined
   return {...status, alive: (world.isAlive ?? isAlive)(status.pid)}
+}
+
+/** Whether the journal's run waits, as it tells on this machine. */
+export function readHoldFacts(world: StatusWorld, table: string, {targetCluster}: JournalFacts, nowMs: number) {
+  const {files, journalDirectory: directory, processes} = world
+  return readHold(
+    {directory, ...(files ? {files} : {}), ...(processes ? {processes} : {}), table, targetCluster},
+    nowMs,
+  )
 }
 
 function isAlive(pid: number): boolean {

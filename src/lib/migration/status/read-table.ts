@@ -13,7 +13,7 @@ import type {
   StatusFacts,
 } from './facts.js'
 import {chooseJournal, type JournalFile} from './journal-facts.js'
-import {readGuard, readLockFacts} from './read-guards.js'
+import {readGuard, readHoldFacts, readLockFacts} from './read-guards.js'
 import {readProxy} from './read-metaproxy.js'
 import {readSettings, readShippingFacts, readTimers, type TimerFacts} from './read-servers.js'
 import {metaproxyPlace, readTargetSide, type TargetSide} from './read-sides.js'
@@ -64,16 +64,18 @@ class TableReading {
     const journal = await this.chooseJournal(entries)
     this.journal = journal
     const isShipping = entries.some(({status}) => status === 'DS_LOG') && !table?.envs.has(DENY_ENV)
-    const [target, shipping, timers, guard, lock] = await Promise.all([
+    const [target, shipping, timers, guard, hold, lock] = await Promise.all([
       readTargetSide(reading, asking, {duplications: entries, info, journal, name}),
       this.readShipping(entries),
       isShipping ? this.readTimers() : [],
       journal && asking.ask('guard', () => readGuard(reading.reader.world, name, journal)),
+      journal && asking.ask('hold', () => readHoldFacts(reading.reader.world, name, journal, reading.nowMs)),
       this.readLock(),
     ])
     const [proxies, settings] = await Promise.all([this.readProxies(target), this.readSettings(target)])
     const facts: StatusFacts = {
       ...(guard ? {guard} : {}),
+      ...(hold ? {hold} : {}),
       ...(journal ? {journal} : {}),
       ...(lock ? {lock} : {}),
       ...(target.node ? {node: target.node} : {}),

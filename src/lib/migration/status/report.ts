@@ -1,4 +1,5 @@
 import {phaseIds, type PhaseId} from '../events.js'
+import type {HoldFacts} from '../hold-notes.js'
 import {type PredictedWindow, windowOf} from './window.js'
 import {classify} from './classify.js'
 import {disagreements} from './disagreements.js'
@@ -60,6 +61,8 @@ export interface TableStatus {
   deniedSince?: Since
   duplication?: DuplicationStatusReport
   guard?: GuardFacts
+  /** A run on this machine that waits for a person or for its cutover window, writes allowed; absent: none. */
+  hold?: HoldFacts
   journal?: JournalReport
   level: Level
   lock?: LockFacts
@@ -101,7 +104,7 @@ export interface ReportContext {
 export function reportTable(facts: StatusFacts, {sourceMetas}: ReportContext): TableStatus {
   const view = viewOf(facts)
   const {because, id} = classify(facts, view)
-  const {guard, journal, lock, node, proxies, settings, source, table, unread} = facts
+  const {guard, hold, journal, lock, node, proxies, settings, source, table, unread} = facts
   const {level, meaning} = states[id]
   const phase = phaseOf(facts, view, id)
   const deniedSince = deniedSinceOf(facts, view)
@@ -110,6 +113,7 @@ export function reportTable(facts: StatusFacts, {sourceMetas}: ReportContext): T
     ...(deniedSince ? {deniedSince} : {}),
     ...(view.entry ? {duplication: duplicationOf(view, view.entry)} : {}),
     ...(guard ? {guard} : {}),
+    ...(hold ? {hold} : {}),
     ...(journal ? {journal: journalOf(facts, view)} : {}),
     level,
     ...(lock ? {lock} : {}),
