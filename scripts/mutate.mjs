@@ -45,9 +45,11 @@ function areaOf(file) {
   return areas.find(({files}) => files.includes(file)) ?? {files: [file], tests: testsIn('test/unit')}
 }
 
-/** Unit tests that import one of the files: they take milliseconds. */
+/** Unit tests that import one of the files, or lie in a folder of the same name: they take milliseconds. */
 function nearTests(files) {
+  const folders = files.map((file) => file.slice(0, file.lastIndexOf('/')).replace(/^src\/lib/, 'test/unit'))
   return testsIn('test/unit').filter((test) => {
+    if (folders.some((folder) => folder.split('/').length > 3 && test.startsWith(`${folder}/`))) return true
     const text = readFileSync(join(root, test), 'utf8')
     return files.some((file) => text.includes(`/${file.slice('src/'.length).replace(/ts$/, 'js')}'`))
   })

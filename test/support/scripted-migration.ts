@@ -1,5 +1,6 @@
 import {formatNodeData, parseNodeData} from '../../src/lib/metaproxy/node-data.js'
 import type {NodeRecord} from '../../src/lib/metaproxy/store.js'
+import type {Generation} from '../../src/lib/migration/preflight/check.js'
 import {freshState, type MigrationContext} from '../../src/lib/migration/context.js'
 import type {Effect, EffectOutcome} from '../../src/lib/migration/effects.js'
 import type {Progress, UnstampedEvent} from '../../src/lib/migration/events.js'
@@ -7,29 +8,57 @@ import type {NewRecord} from '../../src/lib/migration/journal.js'
 import {defaultLimits, type MigrationRequest} from '../../src/lib/migration/request.js'
 import {MigratorError} from '../../src/lib/errors.js'
 import {DuplicationStatus} from '../../src/lib/rpc/structs/duplication.js'
+import {PartitionStatus} from '../../src/lib/rpc/structs/replica.js'
 import {StorageStatus} from '../../src/lib/rpc/structs/rrdb.js'
+import type {AppStatus} from '../../src/lib/rpc/structs/table.js'
 import {VirtualClock} from '../sandbox/virtual-clock.js'
 
 export const DENY = 'replica.deny_client_request'
 export const DUPID = 7
 export const [FIRST, SECOND] = ['10.0.0.1:34801', '10.0.0.2:34801']
 
+const PRIMARY = PartitionStatus.PS_PRIMARY
+
 /** What a primary does with clients. */
 export type Answers = 'closed' | 'open' | 'refusing' | 'silent'
 
+/** What one partition's primary tells; the second partition has 100 decrees more. */
+export interface ScriptedPartition {
+  committed: number
+  /** Mutations that are not on the other side. */
+  gap: number
+  prepared: number
+}
+
 /** One side as its metas and servers tell it; all of it may be changed at any time. */
 export class ScriptedSide {
+  /** Servers that the metas take for dead. */
+  readonly dead = new Set<string>()
   answers: Answers[] = ['open', 'open']
   appId = 2
   ballots = [3, 3]
-  /** By setting, what every server has. */
-  readonly config = new Map<string, string>()
+  /** What every server has, by setting; or one server, by `address setting`. */
+  readonly config = new Map<string, string>([['duplicate_log_batch_bytes', '0']])
+  counters = new Map<string, number>()
+  createTsMs = 0
+  duplicating = true
   dupid = DUPID
   envs = new Map<string, string>()
+  failMode = 'FAIL_SLOW'
+  generation: Generation = '2.5'
+  isThere = true
+  metaLevel = 400
+  partitions: ScriptedPartition[] = [
+    {committed: 100, gap: 0, prepared: 100},
+    {committed: 200, gap: 0, prepared: 200},
+  ]
+
   primaries: (null | string)[] = [FIRST, SECOND]
   remote = 'b'
   /** Undefined: no duplication. */
   status: DuplicationStatus | undefined
+  /** Of other tables too. */
+  tables: {appId: number; appName: string; status: AppStatus}[] = []
 
   get configuration() {
     const {appId, ballots} = this
@@ -40,6 +69,11 @@ export class ScriptedSide {
       secondaries: [],
     }))
     return {appId, partitionCount: partitions.length, partitions}
+  }
+
+  /** Of the partitions whose primary a server is. */
+  on(address: string): number[] {
+    return this.primaries.flatMap((primary, index) => (primary === address ? [index] : []))
   }
 }
 
@@ -56,6 +90,8 @@ export class ScriptedMigration {
   onAsk: (question: string) => Promise<void> | void = () => {}
   /** Called before an effect takes place. */
   onEffect: (effect: Effect) => Promise<void> | void = () => {}
+  /** Called when it has. */
+  afterEffect: (effect: Effect) => void = () => {}
   readonly asked: string[] = []
   node: NodeRecord = {
     bytes: formatNodeData('a', ['10.0.0.9:34601']),
@@ -65,12 +101,16 @@ export class ScriptedMigration {
   }
 
   readonly performed: Effect[] = []
+  /** Which side each metaproxy names, or what it answers instead. */
+  readonly proxies = new Map<string, 'source' | 'target' | Error | object>()
   readonly records: NewRecord[] = []
   readonly reports: Progress[] = []
   readonly report = (progress: Progress) => {
     this.reports.push(progress)
   }
 
+  /** Whether one session with ZooKeeper is to stay open. */
+  sessionKept: boolean | undefined
   readonly source = new ScriptedSide()
   readonly state = freshState()
   readonly target = new ScriptedSide()
@@ -79,6 +119,12 @@ export class ScriptedMigration {
     this.state.dupid = DUPID
     this.target.appId = 5
     this.target.primaries = ['10.0.1.1:34801', '10.0.1.2:34801']
+    this.state.facts = {
+      metaproxy: {node: this.node},
+      source: this.factsOf('source'),
+      target: this.factsOf('target'),
+    } as never
+    this.state.timers = {configSyncMs: 30_000, groupCheckMs: 10_000}
     this.context = {
       askMoved: async () => 'moved',
       client: {gate: {}, pool: {call: this.call}} as never,
@@ -101,6 +147,7 @@ export class ScriptedMigration {
         accepted: [],
         afterDrain: 'ask',
         denyMode: 'reconfig',
+        fastCutover: 'off',
         limits: defaultLimits,
         maxWriteDenyMs: 120_000,
         metaproxy: {hosts: 'zookeeper:2181', root: '/pegasus-metaproxy'},
@@ -119,8 +166,10 @@ export class ScriptedMigration {
       state: this.state,
       store: {
         async close() {},
+        keepSession: (wanted) => {
+          this.sessionKept = wanted
+        },
         compareAndSet: () => Promise.reject(new Error('only effects write')),
-        keepSession() {},
         read: async (table: string, signal?: AbortSignal) => {
           await this.question(`node ${table}`, signal)
           return this.node
@@ -193,29 +242,91 @@ export class ScriptedMigration {
       },
       async duplications(_table: string, limits?: {signal?: AbortSignal}) {
         await ask('duplications', limits)
-        if (side.status === undefined) return []
-        return [{createTsMs: 0, dupid: side.dupid, remote: side.remote, status: side.status}]
+        const {createTsMs, dupid, remote, status} = side
+        return status === undefined ? [] : [{createTsMs, dupid, remote, status}]
       },
       async metaLevel(limits?: {signal?: AbortSignal}) {
         await ask('metaLevel', limits)
-        return 400
+        return side.metaLevel
       },
       async nodes(limits?: {signal?: AbortSignal}) {
         await ask('nodes', limits)
-        return side.primaries.map((address) => ({address, alive: true}))
+        return side.primaries.map((address) => ({address, alive: !side.dead.has(address!)}))
       },
       server: (address: string) => ({
         address,
         async config(key: string, limits?: {signal?: AbortSignal}) {
           await ask(`config ${address} ${key}`, limits)
-          return side.config.get(key)
+          return side.config.get(`${address} ${key}`) ?? side.config.get(key)
+        },
+        async counters(_substring: string, limits?: {signal?: AbortSignal}) {
+          await ask(`counters ${address}`, limits)
+          return side.counters
+        },
+        async duplicationStates(_appId: number, limits?: {signal?: AbortSignal}) {
+          await ask(`states ${address}`, limits)
+          const {dupid, duplicating, failMode, status} = side
+          const indices = status === undefined ? [] : side.on(address)
+          return {
+            states: indices.map((partitionIndex) => {
+              const {gap} = side.partitions[partitionIndex]!
+              const figures = {notConfirmedMutations: gap, notDuplicatedMutations: gap}
+              return {duplicating, dupid, failMode, ...figures, partitionIndex}
+            }),
+          }
+        },
+        async progress(_appId: number, limits?: {signal?: AbortSignal}) {
+          await ask(`progress ${address}`, limits)
+          return side.on(address).map((partitionIndex) => {
+            const {committed, gap, prepared} = side.partitions[partitionIndex]!
+            const shippedDecree = committed - gap
+            const duplications = [
+              {confirmedDecree: shippedDecree, dupid: side.dupid, remoteClusterName: 'b', shippedDecree},
+            ]
+            const decrees = {lastAppliedDecree: committed, lastCommittedDecree: committed, maxPreparedDecree: prepared}
+            return {appId: side.appId, ...decrees, duplications, isPrimary: true, partitionIndex}
+          })
+        },
+        async replicas(limits?: {signal?: AbortSignal}) {
+          await ask(`replicas ${address}`, limits)
+          return side.on(address).map((partitionIndex) => {
+            const {committed, prepared} = side.partitions[partitionIndex]!
+            const decrees = {lastCommittedDecree: committed, lastDurableDecree: 0, lastPreparedDecree: prepared}
+            const pid = {appId: side.appId, partitionIndex}
+            return {appType: 'pegasus', ballot: side.ballots[partitionIndex], ...decrees, pid, status: PRIMARY}
+          })
+        },
+        async startTime(limits?: {signal?: AbortSignal}) {
+          await ask(`startTime ${address}`, limits)
+          return 'today'
         },
       }),
       async table(_table: string, limits?: {signal?: AbortSignal}) {
         await ask('table', limits)
-        return {appId: side.appId, envs: side.envs}
+        return side.isThere ? {appId: side.appId, envs: side.envs} : undefined
+      },
+      async tables(limits?: {signal?: AbortSignal}) {
+        await ask('tables', limits)
+        return side.tables
       },
     } as never
+  }
+
+  private factsOf(name: 'source' | 'target') {
+    const side = this[name]
+    return {
+      get configuration() {
+        return side.configuration
+      },
+      duplications: [],
+      get generation() {
+        return side.generation
+      },
+      info: {clusterName: name === 'source' ? 'a' : 'b', metaServers: []},
+      metas: [],
+      servers: [],
+      table: side,
+    }
   }
 
   /** A probe of a primary: a write that must fail its check, or a read of what is not there. */
@@ -225,6 +336,7 @@ export class ScriptedMigration {
     _request: unknown,
     {signal, timeoutMs}: {signal?: AbortSignal; timeoutMs: number},
   ) => {
+    if (name.includes('QUERY_PARTITION_CONFIG')) return this.askProxy(address, signal)
     const side = this.source.primaries.includes(address) ? this.source : this.target
     const isWrite = name.includes('CHECK_AND_SET')
     await this.question(`${isWrite ? 'write' : 'read'} ${address}`, signal)
@@ -243,10 +355,29 @@ export class ScriptedMigration {
     return {error: isWrite ? StorageStatus.tryAgain : StorageStatus.notFound}
   }
 
-  /** What an effect changes in the script. */
+  /** What a metaproxy answers that names these servers. */
+  answerOf(appId: number, primaries: readonly (null | string)[]): object {
+    const partitions = primaries.map((primary, partitionIndex) => ({ballot: 3, pid: {appId, partitionIndex}, primary}))
+    return {appId, partitionCount: partitions.length, partitions}
+  }
+
+  private async askProxy(address: string, signal?: AbortSignal) {
+    await this.question(`proxy ${address}`, signal)
+    const names = this.proxies.get(address) ?? new MigratorError('rpc.connect', `no connection to ${address}`)
+    if (names instanceof Error) throw names
+    return {err: 'ERR_OK', ...(typeof names === 'string' ? this[names].configuration : names)}
+  }
+
   private async perform(effect: Effect): Promise<EffectOutcome> {
     await this.onEffect(effect)
     this.performed.push(effect)
+    const outcome = this.apply(effect)
+    this.afterEffect(effect)
+    return outcome
+  }
+
+  /** What an effect changes in the script. */
+  private apply(effect: Effect): EffectOutcome {
     const {source, target} = this
     switch (effect.kind) {
       case 'add-duplication': {

@@ -385,7 +385,10 @@ describe('the guard', () => {
     assert.equal(await scene.end(), 'lifted')
     assert.deepEqual(scene.states, ['watching', 'acting', 'lifted'])
     const failures = scene.script.events.filter((event) => event.type === 'warning')
-    assert.deepEqual(failures, Array.from({length: 4}).fill({code: 'journal.write_failed', message: 'ENOSPC', type: 'warning'}))
+    assert.deepEqual(
+      failures,
+      Array.from({length: 4}).fill({code: 'journal.write_failed', message: 'ENOSPC', type: 'warning'}),
+    )
   })
 
   it('ends with its signal', async () => {
