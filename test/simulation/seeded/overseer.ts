@@ -2,10 +2,9 @@ import {parseNodeData} from '../../../src/lib/metaproxy/node-data.js'
 import {encodeKey} from '../../../src/lib/pegasus/key-hash.js'
 import type {Effect} from '../../../src/lib/migration/effects.js'
 import {DuplicationStatus} from '../../../src/lib/rpc/structs/duplication.js'
-import type {SimulatedCluster} from '../../sandbox/index.js'
-import {DENY_ENV} from '../../sandbox/replica/deny.js'
 import type {Life} from '../life.js'
 import {MAX_WRITE_DENY_MS, NODE, type Simulation, TABLE} from '../simulation.js'
+import {ownDeny, refusalsOf, writablePrimaries} from './sight.js'
 import type {Trace} from './trace.js'
 
 export type Meddling = 'deny' | 'drop' | 'lift' | 'pause' | 'remove' | 'resume' | 'skip' | 'target'
@@ -130,8 +129,11 @@ export class Overseer {
     if (phase === 'switch') this.switchingSinceMs = this.simulation.clock.nowMs()
     if (!PREPARING.has(phase) || this.serves === 'target' || this.ownDenySinceMs === undefined) return
     const deniedMs = this.simulation.clock.nowMs() - this.ownDenySinceMs
-    if (deniedMs > BLIND_MS && this.ownDeny !== undefined)
-      this.fail('I7', `${phase} begins while the source carries ${this.ownDeny}, for ${deniedMs / 1000} s by now`)
+    if (deniedMs > BLIND_MS && ownDeny(this.simulation.source) !== undefined)
+      this.fail(
+        'I7',
+        `${phase} begins while the source carries ${ownDeny(this.simulation.source)}, for ${deniedMs / 1000} s by now`,
+      )
   }
 
   /** The tool looks at the primaries once more after this; what happens to them later it cannot see. */
@@ -139,11 +141,6 @@ export class Overseer {
     const table = this.simulation.source.state.tableNamed(TABLE)
     const ballots = table?.memberships.map(({ballot}) => ballot) ?? []
     this.paused = {atMs: this.simulation.clock.nowMs(), ballots}
-  }
-
-  private get ownDeny(): string | undefined {
-    const env = this.simulation.source.state.tableNamed(TABLE)?.info.envs.get(DENY_ENV)
-    return env?.endsWith('*write') ? env : undefined
   }
 
   /** An effect is about to be sent: by whoever holds the lock (I6), and in the right order (I5). */
@@ -207,27 +204,7 @@ export class Overseer {
 
   /** Primaries of a side that refuse clients' writes, and its env. */
   refusals(side: 'source' | 'target'): string[] {
-    const cluster: SimulatedCluster = this.simulation[side]
-    const table = cluster.state.tableNamed(TABLE)
-    if (!table) return [`${side} has no table`]
-    const env = table.info.envs.get(DENY_ENV)
-    const primaries = table.memberships.flatMap(({primary}, partitionIndex) => {
-      const server = primary === undefined ? undefined : cluster.serverAt(primary)
-      const replica = server?.alive ? server.replica({appId: table.info.appId, partitionIndex}) : undefined
-      return replica?.deny?.write ? [`${side}: ${server!.address} refuses writes to partition ${partitionIndex}`] : []
-    })
-    return env === undefined ? primaries : [`${side}: env ${env}`, ...primaries]
-  }
-
-  private writablePrimaries(): {ballot: number; partition: number; text: string}[] {
-    const {source} = this.simulation
-    const table = source.state.tableNamed(TABLE)
-    return (table?.memberships ?? []).flatMap(({ballot, primary}, partition) => {
-      const server = primary === undefined ? undefined : source.serverAt(primary)
-      const replica = server?.alive ? server.replica({appId: table!.info.appId, partitionIndex: partition}) : undefined
-      if (!replica || replica.deny?.write || !server!.connected) return []
-      return [{ballot, partition, text: `the source's ${primary} takes writes to partition ${partition}`}]
-    })
+    return refusalsOf(side, this.simulation[side])
   }
 
   private nodeWritten(bytes: Buffer, byHand: boolean): void {
@@ -264,7 +241,7 @@ export class Overseer {
     }
 
     // Every primary that was there when shipping was stopped must refuse writes.
-    const writable = this.writablePrimaries().filter(
+    const writable = writablePrimaries(this.simulation.source).filter(
       ({ballot, partition}) => this.paused === undefined || this.paused.ballots[partition] === ballot,
     )
     if (writable.length > 0 && this.ruined === undefined)
@@ -277,7 +254,9 @@ export class Overseer {
 
   /** A server that heard of no deny and came to lead a partition after the tool's last look: what it takes is lost. */
   private watchDeaf(): void {
-    const deaf = this.writablePrimaries().find(({ballot, partition}) => this.paused?.ballots[partition] !== ballot)
+    const deaf = writablePrimaries(this.simulation.source).find(
+      ({ballot, partition}) => this.paused?.ballots[partition] !== ballot,
+    )
     if (this.serves === 'target' && this.paused && deaf) this.ruined ??= `after the switch ${deaf.text}`
   }
 
@@ -287,7 +266,7 @@ export class Overseer {
     this.look()
     this.watchReigns()
     this.watchDeny()
-    if (this.ownDeny === undefined) this.ownDenySinceMs = undefined
+    if (ownDeny(this.simulation.source) === undefined) this.ownDenySinceMs = undefined
     else this.ownDenySinceMs ??= this.simulation.clock.nowMs()
     this.simulation.clock.setTimer(TICK_MS, () => this.tick())
   }

@@ -220,8 +220,11 @@ export class Stage {
     }
 
     if (overseer.hasMeddled('target')) simulation.target.state.tableNamed(TABLE)?.info.envs.delete(DENY_ENV)
-    const envs = simulation.source.state.tableNamed(TABLE)!.info.envs
-    if (overseer.hasMeddled('deny') && envs.get(DENY_ENV) === FOREIGN_DENY) envs.delete(DENY_ENV)
+    // A copy that was made meanwhile has it too.
+    for (const {state} of [simulation.source, simulation.target]) {
+      const envs = state.tableNamed(TABLE)?.info.envs
+      if (overseer.hasMeddled('deny') && envs?.get(DENY_ENV) === FOREIGN_DENY) envs.delete(DENY_ENV)
+    }
   }
 
   private makesSense(kind: string): boolean {

@@ -1,0 +1,41 @@
+import type {SimulatedCluster} from '../../sandbox/index.js'
+import {DENY_ENV} from '../../sandbox/replica/deny.js'
+import {TABLE} from '../simulation.js'
+
+/** Each partition's primary, where there is one and its server is alive. */
+function primariesOf(cluster: SimulatedCluster) {
+  const table = cluster.state.tableNamed(TABLE)
+  return (table?.memberships ?? []).flatMap(({ballot, primary}, partitionIndex) => {
+    const server = primary === undefined ? undefined : cluster.serverAt(primary)
+    const replica = server?.alive ? server.replica({appId: table!.info.appId, partitionIndex}) : undefined
+    return replica ? [{ballot, partition: partitionIndex, replica, server: server!}] : []
+  })
+}
+
+/** Primaries of a side that refuse clients' writes, and its env. */
+export function refusalsOf(side: 'source' | 'target', cluster: SimulatedCluster): string[] {
+  const table = cluster.state.tableNamed(TABLE)
+  if (!table) return [`${side} has no table`]
+  const env = table.info.envs.get(DENY_ENV)
+  const primaries = primariesOf(cluster)
+    .filter(({replica}) => replica.deny?.write)
+    .map(({partition, server}) => `${side}: ${server.address} refuses writes to partition ${partition}`)
+  return env === undefined ? primaries : [`${side}: env ${env}`, ...primaries]
+}
+
+/** The deny of a migration, as the source's metas have it. */
+export function ownDeny(source: SimulatedCluster): string | undefined {
+  const env = source.state.tableNamed(TABLE)?.info.envs.get(DENY_ENV)
+  return env?.endsWith('*write') ? env : undefined
+}
+
+/** Primaries of the source that take clients' writes. */
+export function writablePrimaries(source: SimulatedCluster): {ballot: number; partition: number; text: string}[] {
+  return primariesOf(source)
+    .filter(({replica, server}) => !replica.deny?.write && server.connected)
+    .map(({ballot, partition, server}) => ({
+      ballot,
+      partition,
+      text: `the source's ${server.address} takes writes to partition ${partition}`,
+    }))
+}
