@@ -183,7 +183,10 @@ export class LiveEffects implements Effects {
       throw new MigratorError(
         'server.config_not_kept',
         `${effect.server} answered ERR_OK to ${effect.name}=${effect.value} but shows ${String(seen)}`,
-        {facts: {name: effect.name, server: effect.server}},
+        {
+          facts: {name: effect.name, server: effect.server},
+          next: `Look at the log of ${effect.server}, or restart it. The same command goes on from here.`,
+        },
       )
     }
   }

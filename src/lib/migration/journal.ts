@@ -112,7 +112,13 @@ export class Journal {
     try {
       await mine
     } catch (error) {
-      throw new MigratorError('journal.write_failed', `journal ${this.path}: ${messageOf(error)}`, {cause: error})
+      throw new MigratorError(
+        'journal.write_failed',
+        `journal ${this.path} cannot be written to: ${messageOf(error)}`,
+        {
+          cause: error,
+        },
+      )
     }
   }
 }

@@ -1,4 +1,5 @@
 import {type Clock, sleep} from '../clock.js'
+import {formatSeconds} from '../durations.js'
 import {isMigratorError, messageOf, MigratorError} from '../errors.js'
 
 /** Errors of servers that may pass: the wait goes on until its limit and then names the last one. */
@@ -117,7 +118,7 @@ function limitError<T>(
   const because = trouble ? `; the last look failed: ${messageOf(trouble)}` : ''
   return new MigratorError(
     'wait.limit',
-    `${options.stage}: not there after ${Math.round(options.limitMs / 1000)} s; last seen: ${last}${because}`,
+    `${options.stage}: not there after ${formatSeconds(options.limitMs)}; last seen: ${last}${because}`,
     {cause: trouble, facts: {limitMs: options.limitMs, stage: options.stage}},
   )
 }

@@ -108,6 +108,7 @@ function noLeader(search: LeaderSearch, seen: Map<string, string>, waitedMs: num
   const answers = [...seen].map(([meta, said]) => `${meta}: ${said}`).join('; ')
   return new MigratorError('meta.no_leader', `no meta leader for ${search.call} within ${waitedMs} ms (${answers})`, {
     facts: {answers, call: search.call, metas: search.metas.join(','), waitedMs},
+    next: 'See that these metas run and can be reached from here, or correct their addresses; then run the same command again.',
     retrySafe: true,
   })
 }

@@ -188,7 +188,7 @@ describe('a journal', () => {
     const journal = await Journal.open('/j', 'a', 'b', clock, 'r', full)
     await assert.rejects(journal.write({kind: 'word'}), (error: MigratorError) => {
       assert.ok(isMigratorError(error, 'journal.write_failed'))
-      assert.equal(error.message, 'journal /j/a@b.jsonl: ENOSPC')
+      assert.equal(error.message, 'journal /j/a@b.jsonl cannot be written to: ENOSPC')
       assert.ok(error.cause instanceof Error)
       return true
     })

@@ -1,3 +1,4 @@
+import {formatSeconds} from '../../durations.js'
 import {MigratorError} from '../../errors.js'
 import {formatCount, plural} from '../../plural.js'
 import {DuplicationStatus} from '../../rpc/structs/duplication.js'
@@ -119,7 +120,7 @@ async function wait(context: MigrationContext, report: (progress: Progress) => v
           return
         throw new MigratorError(
           'catch-up.stalled',
-          `${request.table}: the lag did not fall for ${Math.round(stalledForMs / 1000)} s; ${view ? `${plural(pendingMutations(view, generation), 'mutation')} pending, ${notShipping(view) ?? worstPartition(view)}` : 'nothing could be read'}. ${await explainTarget(context)}`,
+          `${request.table}: the lag did not fall for ${formatSeconds(stalledForMs)}; ${view ? `${plural(pendingMutations(view, generation), 'mutation')} pending, ${notShipping(view) ?? worstPartition(view)}` : 'nothing could be read'}. ${await explainTarget(context)}`,
           {
             next: 'Mend the target, or raise --threshold; the duplication is kept and the same command goes on from here.',
           },

@@ -1,6 +1,7 @@
 import {sleep} from '../../clock.js'
 import {MigratorError} from '../../errors.js'
 import {queryProxy} from '../../metaproxy/proxy.js'
+import {shellQuote} from '../../shell-quote.js'
 import type {MigrationContext, Phase} from '../context.js'
 import {doubtLosses} from '../doubt.js'
 import {DENY_ENV} from '../effects-live.js'
@@ -133,7 +134,9 @@ async function requireSourceNode(context: MigrationContext): Promise<void> {
     throw new MigratorError(
       'switch.node_moved',
       `${node.path} names ${node.data.clusterName}, not the source ${source.join(' or ')}: somebody changed it`,
-      {next: 'Find out who did. Nothing was denied.'},
+      {
+        next: 'Find out who did. Nothing was denied; once the node names the source again, the same command goes on from here.',
+      },
     )
   }
 
@@ -150,7 +153,7 @@ async function setDeny(context: MigrationContext): Promise<void> {
       'deny.foreign',
       `the source's ${request.table} carries ${DENY_ENV}=${before}, set by somebody else`,
       {
-        next: 'Find out who did and why; nothing was changed.',
+        next: `Find out who did and why; nothing was denied by this run. When nobody needs it any more, pegasus table:migrate-rollback -t ${shellQuote(request.table)} --adopt takes it off, and the same command goes on from here.`,
       },
     )
   }

@@ -84,7 +84,8 @@ async function stopShipping(context: MigrationContext): Promise<void> {
     if (entry.status !== DuplicationStatus.DS_PAUSE) {
       throw new MigratorError(
         'drain.not_paused',
-        `duplication ${state.dupid} is in ${DuplicationStatus[entry.status]} after it was paused`,
+        `${request.table}: duplication ${state.dupid} is in ${DuplicationStatus[entry.status]} right after it was paused: somebody else resumed it`,
+        {next: 'Find out who did. Writes are allowed again on the source; the same command goes on from here.'},
       )
     }
 

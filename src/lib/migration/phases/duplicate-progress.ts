@@ -1,3 +1,4 @@
+import {formatSeconds} from '../../durations.js'
 import {MigratorError} from '../../errors.js'
 import {metaErrorName} from '../../pegasus/meta-client.js'
 import {plural} from '../../plural.js'
@@ -92,9 +93,13 @@ class Watch {
     const {clock, request, signal, source, state} = context
     const entry = await findEntry(context)
     if (entry.status === DuplicationStatus.DS_PAUSE) {
-      throw new MigratorError('duplicate.paused', `duplication ${state.dupid} was paused by somebody else`, {
-        next: 'Find out who did; running the same command again lets it go on.',
-      })
+      throw new MigratorError(
+        'duplicate.paused',
+        `somebody else paused duplication ${state.dupid} of ${request.table} to ${request.targetCluster} while it was being set up`,
+        {
+          next: 'Find out who did. Nothing was denied; running the same command again lets it go on.',
+        },
+      )
     }
 
     if (entry.status !== this.stage.status) this.stage = {sinceMs: clock.nowMs(), status: entry.status}
@@ -213,7 +218,7 @@ class Watch {
     const ours = table?.envs.get('duplication.master_cluster') === clusterName
     throw new MigratorError(
       'duplicate.target_exists',
-      `the target has a table ${request.table} already${ours ? ', made by this duplication whose answer was lost' : ''}: the duplication stays in DS_PREPARE for ever (protocol: ERR_APP_EXIST at every try)`,
+      `the target has a table ${request.table} already${ours ? ', made by this duplication whose answer was lost' : ''}: the duplication stays in DS_PREPARE for ever, as the target's meta answers ERR_APP_EXIST at every try`,
       {
         facts: {targetTableId: table?.appId},
         next: `Drop ${request.table} on ${request.targetCluster} if nobody needs it; the duplication then goes on by itself. Then run the same command again.`,
@@ -270,9 +275,11 @@ function describe(seen: Seen): string {
 
 function stalled(context: MigrationContext, seen: Seen | undefined, stalledForMs: number): MigratorError {
   const {request} = context
-  const forS = Math.round(stalledForMs / 1000)
+  const time = formatSeconds(stalledForMs)
   if (!seen) {
-    return new MigratorError('duplicate.stalled', `the duplication of ${request.table} could not be read for ${forS} s`)
+    return new MigratorError('duplicate.stalled', `the duplication of ${request.table} could not be read for ${time}`, {
+      next: 'See that the metas and the servers of both clusters answer. Nothing was denied; the same command goes on from here.',
+    })
   }
 
   const which =
@@ -285,7 +292,7 @@ function stalled(context: MigrationContext, seen: Seen | undefined, stalledForMs
       : 'Look at the logs of the servers named here; network between target servers and source servers (NFS) is the usual cause.'
   return new MigratorError(
     'duplicate.stalled',
-    `${request.table}: nothing moved for ${forS} s in ${DuplicationStatus[seen.status]}; ${which}`,
+    `${request.table}: nothing moved for ${time} in ${DuplicationStatus[seen.status]}; ${which}`,
     {
       facts: {
         dupid: context.state.dupid,

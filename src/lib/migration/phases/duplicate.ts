@@ -70,7 +70,9 @@ function adopt(context: MigrationContext, {dupid, status}: DuplicationEntry): vo
     throw new MigratorError(
       'duplicate.exists',
       `somebody has just made a duplication of ${table} to ${targetCluster} (dupid ${dupid}, ${DuplicationStatus[status]})`,
-      {next: 'Find out whose it is. To adopt it: --verify full --accept foreign-duplication.'},
+      {
+        next: 'Find out whose it is; nothing was denied. To adopt it, run the same command with --verify full --accept foreign-duplication.',
+      },
     )
   }
 

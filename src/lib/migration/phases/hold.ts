@@ -1,3 +1,4 @@
+import {formatSeconds} from '../../durations.js'
 import {messageOf, MigratorError} from '../../errors.js'
 import {plural} from '../../plural.js'
 import {factsOf, type MigrationContext, type Step} from '../context.js'
@@ -49,9 +50,13 @@ export function requireOpenWindow({clock, request}: MigrationContext): void {
   if (!cutoverWindow) return
   const opening = nextOpening(cutoverWindow, clock.wallMs(), maxWriteDenyMs)
   if (opening && opening.opensAtMs <= clock.wallMs()) return
-  throw new MigratorError('hold.window_over', 'the cutover window was over before the servers were ready', {
-    next: 'Nothing was denied. The same command goes on from here.',
-  })
+  throw new MigratorError(
+    'hold.window_over',
+    `the cutover window of ${request.table} was over before the servers were ready`,
+    {
+      next: 'Nothing was denied. The same command goes on from here.',
+    },
+  )
 }
 
 interface Look {
@@ -100,10 +105,14 @@ class Holding {
       })
     } catch (error) {
       if (!(error instanceof MigratorError) || error.code !== 'wait.limit') throw error
-      throw new MigratorError('hold.limit', `${request.table} was held for ${Math.round(limitMs / 60_000)} min`, {
-        cause: error,
-        next: 'Nothing was denied; the duplication is kept, and the same command goes on from here. A longer hold is --hold-limit.',
-      })
+      throw new MigratorError(
+        'hold.limit',
+        `${request.table} was held for ${formatSeconds(limitMs)}, and nobody let it cut over`,
+        {
+          cause: error,
+          next: 'Nothing was denied; the duplication is kept, and the same command goes on from here. A longer hold is --hold-limit.',
+        },
+      )
     }
   }
 
@@ -171,7 +180,8 @@ class Holding {
     if (!cutoverWindow || windowLengthMs(cutoverWindow) >= maxWriteDenyMs) return
     throw new MigratorError(
       'hold.window',
-      'the cutover window is shorter than --max-write-deny: no cutover fits into it',
+      `the cutover window is shorter than --max-write-deny: no cutover of ${this.context.request.table} fits into it`,
+      {next: 'Nothing was denied. Say a longer --cutover-window, or a smaller --max-write-deny.'},
     )
   }
 

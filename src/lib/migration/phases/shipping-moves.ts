@@ -1,3 +1,4 @@
+import {formatSeconds} from '../../durations.js'
 import {MigratorError} from '../../errors.js'
 import {factsOf, type MigrationContext} from '../context.js'
 import type {Progress} from '../events.js'
@@ -46,7 +47,7 @@ export async function waitUntilShippingMoves(
         const which = view ? `nothing ships from ${listed('partition', behind(view))}` : 'nothing could be read'
         throw new MigratorError(
           'catch-up.stalled',
-          `${request.table}: ${which} for ${Math.round(stalledForMs / 1000)} s. ${await explainTarget(context)}`,
+          `${request.table}: ${which} for ${formatSeconds(stalledForMs)}. ${await explainTarget(context)}`,
           {next: 'Mend the target; the duplication is kept and the same command goes on from here.'},
         )
       },

@@ -46,6 +46,9 @@ export class StillDenied {
         throw new MigratorError(
           'deny.not_proved',
           `${request.table}: writes to ${which} are not left unanswered any more: ${primary.server} ${answer}`,
+          {
+            next: 'Writes are allowed again on the source. See whether somebody else changes its envs; the same command goes on from here.',
+          },
         )
       }
 

@@ -1,4 +1,5 @@
 import {type Clock, deadline, sleep} from '../../clock.js'
+import {formatSeconds} from '../../durations.js'
 import {MigratorError} from '../../errors.js'
 import {queryProxy} from '../../metaproxy/proxy.js'
 import type {MetaproxyStore} from '../../metaproxy/store.js'
@@ -42,7 +43,11 @@ export async function gatherFacts(
   const {clock} = client.env
   const book = new AddressBook(clock, options.resolve ?? client.env.resolve ?? resolveByDns)
   const {preflightMs} = request.limits
-  const reason = () => new MigratorError('preflight.deadline', `no answer within the ${preflightMs} ms of preflight`)
+  const reason = () =>
+    new MigratorError(
+      'preflight.deadline',
+      `no answer within the ${formatSeconds(preflightMs)} of preflight (--preflight-limit)`,
+    )
   const limit = deadline(clock, preflightMs, reason, options.signal)
   const {signal} = limit
   try {

@@ -168,9 +168,9 @@ async function removeUnderDeny(context: RollbackContext): Promise<number> {
   const reason = () =>
     new MigratorError(
       'rollback.bound_reached',
-      `the duplication could not be removed within the bound of ${rollback.maxWriteDenyMs / 1000} s`,
+      `duplication ${view.entry!.dupid} of ${rollback.table} could not be removed within the bound of ${rollback.maxWriteDenyMs / 1000} s`,
       {
-        next: 'Writes are allowed again. See that the target takes what is shipped, or try at a quieter time.',
+        next: 'Writes are allowed again, and the duplication is kept. See that the target takes what is shipped, then run the same command again, or at a quieter time.',
       },
     )
   const bound = deadline(clock, rollback.maxWriteDenyMs - spreadMs, reason, signal)

@@ -43,7 +43,7 @@ export const denyTarget: RunStep = async (context) => {
   if (neededMs > rollback.maxWriteDenyMs) {
     throw new MigratorError(
       'rollback.bound',
-      `a return denies writes for at least ${neededMs / 1000} s; the bound is ${rollback.maxWriteDenyMs / 1000} s`,
+      `taking ${rollback.table} back denies writes for at least ${neededMs / 1000} s; the bound is ${rollback.maxWriteDenyMs / 1000} s`,
       {
         exitCode: ExitCode.refused,
         next: `Say --max-write-deny ${Math.ceil((neededMs + PROOF_MARGIN_MS) / 1000)}s.`,
@@ -85,7 +85,10 @@ export const switchBack: RunStep = async (context) => {
   if (node.data.clusterName !== view.target!.cluster) {
     throw new MigratorError(
       'rollback.node_moved',
-      `${node.path} names ${node.data.clusterName} by now: somebody else wrote it`,
+      `${node.path} names ${node.data.clusterName} by now, not ${view.target!.cluster}: somebody else wrote it`,
+      {
+        next: 'The node was left alone, and what was denied is allowed again. Run the same command again: it looks anew.',
+      },
     )
   }
 

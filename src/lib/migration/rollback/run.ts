@@ -211,7 +211,14 @@ export class Run {
       await takeOwnDenyBack(context)
       if (plan.kind === 'return') await takeReturnBack(context)
     } catch (error_) {
-      return this.end('write-denied', new MigratorError('rollback.undo_failed', messageOf(error_), {cause: error}))
+      return this.end(
+        'write-denied',
+        new MigratorError(
+          'rollback.undo_failed',
+          `what this rollback had denied for ${this.request.table} could not be allowed again: ${messageOf(error_)}`,
+          {cause: error},
+        ),
+      )
     }
 
     const served =

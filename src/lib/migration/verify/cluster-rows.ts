@@ -186,7 +186,10 @@ export class ClusterRows implements RowSource {
     if (configuration.appId !== appId || configuration.partitionCount !== partitionCount) {
       const message = `${table} on the ${name} is not the table any more that was being compared`
       const facts = {appIdBefore: appId, appIdNow: configuration.appId, side: name}
-      throw new MigratorError('verify.table_changed', message, {facts})
+      throw new MigratorError('verify.table_changed', message, {
+        facts,
+        next: 'Run it again: it compares what is there now.',
+      })
     }
 
     this.reader = this.readerOf(configuration)

@@ -57,7 +57,11 @@ export async function readSides(client: PegasusClient, request: VerifyRequest, s
   const [here, there] = [source.table.partitionCount, target.table.partitionCount]
   if (here !== there) {
     const message = `${table} has ${plural(here, 'partition')} on ${source.name} and ${there} on ${target.name}: their rows lie differently`
-    throw refusal('verify.partition_count', message)
+    throw refusal(
+      'verify.partition_count',
+      message,
+      'see which of them was split: such tables can be neither compared nor migrated',
+    )
   }
 
   const [entries, listed] = await Promise.all([
@@ -92,7 +96,7 @@ async function readSide(cluster: Cluster, side: string, name: string, signal: Ab
   const table = await cluster.table(name, {...limits, signal})
   if (!table) {
     const message = `${clusterName} (the ${side}, ${cluster.metas.join(',')}) has no table ${name}`
-    throw refusal('verify.no_table', message)
+    throw refusal('verify.no_table', message, 'correct --table, or the metas of that side')
   }
 
   return {cluster, configuration: await cluster.configuration(name, {...limits, signal}), name: clusterName, table}

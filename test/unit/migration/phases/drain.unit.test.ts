@@ -423,7 +423,10 @@ describe('the drain', () => {
 
       const {error} = await drained(script)
       assert.ok(isMigratorError(error, 'drain.not_paused'))
-      assert.equal(error.message, 'duplication 7 is in DS_LOG after it was paused')
+      assert.equal(
+        error.message,
+        'users: duplication 7 is in DS_LOG right after it was paused: somebody else resumed it',
+      )
       assert.equal(script.state.paused, true)
     })
 
