@@ -1,19 +1,24 @@
 import type {HttpExchange, HttpResponse} from '../../src/lib/rpc/transport.js'
 
+const NOTHING = Buffer.alloc(0)
+
 /**
  * A GET as node:http sends it, and an answer as the servers here send theirs (whole, with its length), without the cost of
  * node's client: a simulation asks hundreds of times a second.
  */
 export const plainExchange: HttpExchange = (stream, {address, path}, signal) =>
   new Promise((resolve, reject) => {
-    let received: Buffer = Buffer.alloc(0)
+    let isAnswered = false
+    let received: Buffer = NOTHING
     const onAbort = () => reject(signal.reason)
     signal.addEventListener('abort', onAbort, {once: true})
     stream.on('data', (bytes: Buffer) => {
       received = received.length === 0 ? bytes : Buffer.concat([received, bytes])
       try {
         const response = responseIn(received)
-        if (response) resolve(response)
+        if (!response) return
+        isAnswered = true
+        resolve(response)
       } catch (error) {
         reject(error)
       }
@@ -21,8 +26,7 @@ export const plainExchange: HttpExchange = (stream, {address, path}, signal) =>
     stream.on('error', reject)
     stream.once('close', () => {
       signal.removeEventListener('abort', onAbort)
-      // After a whole answer this changes nothing.
-      reject(new Error('socket hang up'))
+      if (!isAnswered) reject(new Error('socket hang up'))
     })
     stream.write(Buffer.from(`GET ${path} HTTP/1.1\r\nHost: ${address}\r\nConnection: close\r\n\r\n`))
   })

@@ -1,6 +1,13 @@
 import type {World} from '../world.js'
 import {formatTime} from '../world.js'
 
+interface Counts {
+  recent: number
+  /** Of the time before the last snapshot. */
+  shown?: number
+  total: number
+}
+
 interface Snapshot {
   name: string
   type: 'NUMBER' | 'RATE' | 'VOLATILE_NUMBER'
@@ -29,12 +36,12 @@ export const counterName = (kind: string, gpid: string) => `replica*app.pegasus*
 export class Counters {
   private readonly gauges = new Map<string, () => number>()
   private snapshotMs = 0
-  private snapshots: Snapshot[] = []
+  private shownGauges: [string, number][] = []
   /** Events since the server started, and since the last snapshot. */
-  private readonly totals = new Map<string, {recent: number; total: number}>()
+  private readonly totals = new Map<string, Counts>()
 
   /** Counts that begin at 0 with each snapshot; the total is what master's metrics show. */
-  private readonly volatile = new Map<string, {recent: number; total: number}>()
+  private readonly volatile = new Map<string, Counts>()
 
   constructor(private readonly world: World) {
     for (const kind of ['read.busy', 'read.fail', 'write.busy', 'write.fail'])
@@ -84,22 +91,28 @@ export class Counters {
 
   refresh(intervalMs: number): void {
     this.snapshotMs = this.world.clock.wallMs()
-    const gauges = [...this.gauges].map(([name, value]): Snapshot => ({name, type: 'VOLATILE_NUMBER', value: value()}))
-    const rates = [...this.totals].map(([name, counts]): Snapshot => {
-      const value = (counts.recent * 1000) / intervalMs
+    this.shownGauges = Array.from(this.gauges, ([name, value]) => [name, value()])
+    for (const counts of this.totals.values()) {
+      counts.shown = (counts.recent * 1000) / intervalMs
       counts.recent = 0
-      return {name, type: 'RATE', value}
-    })
-    const volatile = [...this.volatile].map(([name, counts]): Snapshot => {
-      const value = counts.recent
+    }
+
+    for (const counts of this.volatile.values()) {
+      counts.shown = counts.recent
       counts.recent = 0
-      return {name, type: 'VOLATILE_NUMBER', value}
-    })
-    this.snapshots = [...gauges, ...rates, ...volatile]
+    }
   }
 
   find(wanted: (name: string) => boolean): Snapshot[] {
-    return this.snapshots.filter(({name}) => wanted(name))
+    const found: Snapshot[] = []
+    const show = (name: string, type: Snapshot['type'], value: number | undefined) => {
+      if (value !== undefined && wanted(name)) found.push({name, type, value})
+    }
+
+    for (const [name, value] of this.shownGauges) show(name, 'VOLATILE_NUMBER', value)
+    for (const [name, {shown}] of this.totals) show(name, 'RATE', shown)
+    for (const [name, {shown}] of this.volatile) show(name, 'VOLATILE_NUMBER', shown)
+    return found
   }
 
   /** The text of the perf-counters commands. */

@@ -54,6 +54,7 @@ export interface JobsOptions {
 }
 
 const CHILD = fileURLToPath(new URL('child.ts', import.meta.url))
+const UNNAMED = new URL('unnamed.mjs', import.meta.url).href
 const CHUNK = 50
 
 /** Plays `count` seeds from `from` on in `jobs` processes, in chunks: whoever is done takes the next one. */
@@ -66,7 +67,7 @@ export async function playInProcesses(from: number, count: number, options: Jobs
     new Promise<void>((resolve, reject) => {
       const child = fork(CHILD, [], {
         env: {...process.env, ...env},
-        execArgv: execArgv ?? ['--import', 'tsx', '--max-semi-space-size=32'],
+        execArgv: execArgv ?? ['--import', 'tsx', '--import', UNNAMED, '--max-semi-space-size=32'],
       })
       const give = () => {
         if (next >= from + count || failures >= enough) {

@@ -188,9 +188,13 @@ export class Overseer {
     if (!load || this.ruined !== undefined) return
     const table = this.simulation[this.serves].state.tableNamed(TABLE)
     if (!table) return
-    const rows = this.simulation[this.serves].rows(TABLE)
+    const {partitions} = this.simulation[this.serves].table(TABLE)
     for (const key of load.ledger.touched) {
-      const found = rows.get(encodeKey(Buffer.from(key), SORT_KEY).toString('hex'))?.value.toString()
+      const row = encodeKey(Buffer.from(key), SORT_KEY)
+      const found = partitions
+        .map(({rows}) => rows.get(row))
+        .find(Boolean)
+        ?.value.toString()
       const acceptable = load.ledger.acceptable(key)
       if (acceptable.includes(found)) continue
       const short = (value: string | undefined) => (value === undefined ? 'nothing' : value.trim().split(' ')[0]!)
