@@ -109,6 +109,22 @@ describe('RPC over real sockets', () => {
     )
   })
 
+  it('keeps what arrives on many connections at once apart, although all of them are read into one buffer', async () => {
+    const text = (name: string) => `${name} `.repeat(Math.ceil(600_000 / (name.length + 1)))
+    const addresses: string[] = []
+    for (let index = 0; index < 20; index++) {
+      const fake = new FakeServer().on(command, (call) => call.reply(text(`server${index} ${call.request.cmd}`)))
+      addresses.push((await listen(fake.accept)).address)
+    }
+
+    const user = client()
+    for (const cmd of ['first', 'second']) {
+      const replies = await Promise.all(addresses.map((address) => ask(user, address, cmd)))
+      for (const [index, reply] of replies.entries())
+        assert.ok(reply === text(`server${index} ${cmd}`), `server ${index}`)
+    }
+  })
+
   it('survives a reset: calls in flight fail with the truth, the next one works', async () => {
     let reset = true
     const fake = new FakeServer().on(command, (call) => {

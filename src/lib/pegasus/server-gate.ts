@@ -1,6 +1,6 @@
 import {type Clock, sleep} from '../clock.js'
 import {abortedError} from '../rpc/rpc-errors.js'
-import {unlessAborted} from '../rpc/signals.js'
+import {allowListeners, unlessAborted} from '../rpc/signals.js'
 
 /** How servers may be asked: `freely`; `singly`, one question at a time each; `calmly`, also one a second each at most. */
 export type Manner = 'calmly' | 'freely' | 'singly'
@@ -28,6 +28,7 @@ export class ServerGate {
   /** Asks when it is this question's turn; the time limits of `ask` begin then. @throws MigratorError rpc.aborted; what `ask` throws */
   async pass<T>(address: string, signal: AbortSignal | undefined, ask: () => Promise<T>): Promise<T> {
     if (this.manner === 'freely') return ask()
+    allowListeners(signal)
     let lane = this.lanes.get(address)
     if (!lane) this.lanes.set(address, (lane = {lastMs: Number.NEGATIVE_INFINITY, tail: Promise.resolve()}))
     const before = lane.tail

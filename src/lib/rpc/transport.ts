@@ -31,6 +31,17 @@ export type HttpExchange = (
 
 /** Read at once; a batch of a scan is some 100 KiB. */
 const READ_BYTES = 256 * 1024
+/**
+ * One for all connections, which may be hundreds: where the kernel says that there is something to read, it is read and handed over in
+ * one go. On Windows a buffer is given away before anything arrives.
+ */
+let sharedBuffer: Buffer | undefined
+
+function readBuffer(): Buffer {
+  if (process.platform === 'win32') return Buffer.allocUnsafeSlow(READ_BYTES)
+  sharedBuffer ??= Buffer.allocUnsafeSlow(READ_BYTES)
+  return sharedBuffer
+}
 
 /** Splits `host:port`. @throws TypeError when it is neither */
 export function splitAddress(address: string): {host: string; port: number} {
@@ -48,7 +59,7 @@ export const tcpTransport: Transport = {
         ...splitAddress(address),
         keepAlive: true,
         noDelay: true,
-        ...(receive && {onread: readingInto(Buffer.allocUnsafeSlow(READ_BYTES), receive)}),
+        ...(receive && {onread: readingInto(readBuffer(), receive)}),
       })
       const onAbort = () => {
         socket.destroy()

@@ -108,14 +108,17 @@ export async function readServer(
     const own = committed?.get(primary.partitionIndex)
     const c0 = own?.lastCommittedDecree
     const exact = absolute?.get(primary.partitionIndex)
+    // Named one by one: a thousand spread ones in each round take more memory than all else.
     partitions.set(primary.partitionIndex, {
-      ...primary,
+      ballot: primary.ballot,
       committedDecree: c0 ?? -1,
       confirmedDecree: exact?.confirmedDecree ?? (c0 === undefined ? -1 : c0 - state.notConfirmedMutations),
       duplicating: state.duplicating,
       failMode: state.failMode,
       fenceDecree: own ? Math.max(own.lastCommittedDecree, own.lastPreparedDecree, exact?.preparedDecree ?? -1) : -1,
       lagMutations: state.notDuplicatedMutations,
+      partitionIndex: primary.partitionIndex,
+      server: primary.server,
       shippedDecree: exact?.shippedDecree ?? (c0 === undefined ? -1 : c0 - state.notDuplicatedMutations),
     })
   }
