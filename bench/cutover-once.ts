@@ -79,23 +79,31 @@ async function main(spec: CutoverSpec): Promise<CutoverFigures> {
     )
     await nameSource(bed, TABLE)
     const load = loadClient(bed, TABLE, {keys: 1000, writers: 8, writesPerSecond: spec.writesPerSecond})
+    const eager = loadClient(bed, TABLE, {
+      keyPrefix: 'eager',
+      keys: 200,
+      refreshEveryMs: 50,
+      writers: 8,
+      writesPerSecond: 160,
+    })
     const requests = new RequestCounter(bed.clock, [bed.sandbox.source, bed.sandbox.target])
     const floor = new ServerFloor(bed.sandbox, TABLE, bed.clock)
-    await load.start()
+    await Promise.all([load.start(), eager.start()])
     const startMs = bed.clock.nowMs()
     const done = spec.tool === 'ours' ? await ours(bed, spec, requests, directory) : await old(bed)
     const totalMs = bed.clock.nowMs() - startMs
-    await untilServed(load)
+    for (const each of [load, eager]) await untilServed(each)
     await sleep(systemClock, REST_MS)
-    await load.stop()
+    await Promise.all([load.stop(), eager.stop()])
     floor.stop()
     const {closeMs = 0, shipMs, spreadMs} = floor.floor(done.switchedMs)
     const silent = spec.denyMode === 'timeout'
-    const {lost, stale} = await verifyOn(bed, bed.target, TABLE, load)
+    const found = await Promise.all([load, eager].map((each) => verifyOn(bed, bed.target, TABLE, each)))
     return {
       clientsMs: load.report().windowMs,
+      eagerMs: eager.report().windowMs,
       floorMs: spreadMs + (silent ? Math.max(SILENCE_MS, shipMs) + closeMs : shipMs),
-      lostWrites: lost.length + stale.length,
+      lostWrites: found.reduce((sum, {lost, stale}) => sum + lost.length + stale.length, 0),
       outcome: done.outcome,
       ...(done.parts ? {parts: done.parts} : {}),
       requests: requests.figures(),

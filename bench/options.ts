@@ -27,8 +27,10 @@ export interface RequestFigures {
 
 /** What came of it; ms. */
 export interface CutoverFigures {
-  /** As the load client saw it. */
+  /** As the load client saw it, with the habits of Go: it asks where to write once a second. */
   clientsMs: number
+  /** As a client saw it that asks as soon as it is refused. */
+  eagerMs: number
   /**
    * What the servers needed: spread of the deny, shipping of the last write; in `timeout` mode the 3 s in which silence comes to count,
    * if shipping did not take longer, and until the source was closed.
