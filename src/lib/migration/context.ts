@@ -3,7 +3,7 @@ import type {MetaproxyStore} from '../metaproxy/store.js'
 import type {PegasusClient} from '../pegasus/client.js'
 import type {Cluster} from '../pegasus/cluster.js'
 import type {EnvDifference} from './env-diff.js'
-import type {Effects} from './effects.js'
+import type {Effect, Effects} from './effects.js'
 import type {PhaseId, Progress, UnstampedEvent} from './events.js'
 import type {FastCutover} from './fast-cutover.js'
 import type {GuardHandle} from './guard/handle.js'
@@ -117,6 +117,8 @@ export interface MigrationState {
   window: WriteDenyWindow
   warnings: string[]
   settingsPutBack: string[]
+  /** Settings that are still as the migration set them, after all was done. */
+  settingsLeft?: Effect[]
 }
 
 /** Everything that a phase works with. */

@@ -145,7 +145,7 @@ export async function waitForShortSync(context: MigrationContext, report: (progr
 }
 
 /** Until the short interval is seen to count: an earlier try may have relied on it, and a restart have undone it since. */
-function believeOldInterval(state: MigrationContext['state'], fast: FastCutover): number {
+export function believeOldInterval(state: MigrationContext['state'], fast: FastCutover): number {
   const oldMs = Math.max(LOWERED_SYNC_MS, ...[...fast.servers.values()].map((server) => server.oldMs))
   const timers = timersOf(state)
   state.timers = {...timers, configSyncMs: Math.max(timers.configSyncMs, oldMs)}
@@ -181,8 +181,8 @@ export async function restSyncInterval(context: MigrationContext): Promise<void>
 }
 
 /** Only when the lift, or the source's `reconfig*all`, is proved: earlier, an undo would take the old interval again. */
-export function restoreSyncInterval(context: MigrationContext, signal: AbortSignal): Promise<void> {
-  return putSettingsBack(
+export async function restoreSyncInterval(context: MigrationContext, signal: AbortSignal): Promise<void> {
+  await putSettingsBack(
     context,
     signal,
     (effect) => effect.kind === 'set-server-config' && effect.name === SYNC_INTERVAL,

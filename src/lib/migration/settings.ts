@@ -112,12 +112,13 @@ function sameSetting(a: Effect, b: Effect): boolean {
 /**
  * Puts every setting back that this migration changed, this run's and earlier ones' (I5). A setting that cannot be
  * put back is told as a warning with what to do by hand; the others are put back all the same.
+ * @returns those that somebody must still put back; what was set on a server that is down went with it
  */
 export async function putSettingsBack(
   context: SettingsContext,
   signal: AbortSignal,
   selected: (effect: Effect) => boolean = () => true,
-): Promise<void> {
+): Promise<Effect[]> {
   const wanted = context.hints.settings.filter((candidate) => selected(candidate))
   const byPlace = new Map<string, Effect[]>()
   for (const effect of wanted) {
@@ -126,14 +127,20 @@ export async function putSettingsBack(
   }
 
   const back = new Set<Effect>()
+  const open: Effect[] = []
   await onEach([...byPlace.values()], async (effects) => {
-    for (const effect of effects) if (await putBackOrTell(context, effect, signal)) back.add(effect)
+    for (const effect of effects) {
+      const came = await putBackOrTell(context, effect, signal)
+      if (came === 'back') back.add(effect)
+      if (came === 'left') open.push(effect)
+    }
   })
   context.state.settingsPutBack.push(
     ...wanted.filter((effect) => back.has(effect)).map((effect) => describeBack(effect)),
   )
   const left = context.hints.settings.filter((effect) => !back.has(effect))
   context.hints.settings.splice(0, context.hints.settings.length, ...left)
+  return open
 }
 
 /** Every server at the same time, because each has a pace of its own. @throws the first failure, once all have ended */
@@ -143,39 +150,45 @@ export async function onEach<T>(items: readonly T[], work: (item: T) => Promise<
   if (failed) throw failed.reason
 }
 
-async function putBackOrTell(context: SettingsContext, effect: Effect, signal: AbortSignal): Promise<boolean> {
+/** @returns `gone`: its server is down, and lost it */
+async function putBackOrTell(
+  context: SettingsContext,
+  effect: Effect,
+  signal: AbortSignal,
+): Promise<'back' | 'gone' | 'left'> {
   try {
     await putBackPatiently(context, effect, signal)
-    return true
+    return 'back'
   } catch (error) {
     signal.throwIfAborted()
     if (!mayPass(error)) throw error
+    const isDown = await isKnownDown(context, effect, signal)
+    const what = isDown
+      ? `The meta says that ${isDown} is down: when it is started again it has what its configuration file says, and nothing is left to do. Only if it was cut off and comes back without a restart, run the same command again.`
+      : 'Run the same command again, or set it by hand.'
     context.emit({
       code: 'setting.left',
-      message: `${describeBack(effect)} could not be done: ${messageOf(error)}. ${await whatIsLeft(context, effect, signal)}`,
+      message: `${describeBack(effect)} could not be done: ${messageOf(error)}. ${what}`,
       type: 'warning',
     })
-    return false
+    return isDown ? 'gone' : 'left'
   }
 }
 
-/** What was set at run time is lost with the server: one that is down comes back as its configuration file has it. */
-async function whatIsLeft(context: SettingsContext, effect: Effect, signal: AbortSignal): Promise<string> {
-  const again = 'Run the same command again, or set it by hand.'
-  if (effect.kind !== 'set-server-config') return again
+/** What was set at run time is lost with the server. @returns its address */
+async function isKnownDown(context: SettingsContext, effect: Effect, signal: AbortSignal): Promise<string | undefined> {
+  if (effect.kind !== 'set-server-config') return undefined
   try {
     const nodes = await clusterOf(context, effect.side).nodes({signal})
-    if (nodes.find(({address}) => address === effect.server)?.alive !== false) return again
+    return nodes.find(({address}) => address === effect.server)?.alive === false ? effect.server : undefined
   } catch (error) {
     signal.throwIfAborted()
     if (!mayPass(error)) throw error
-    return again
+    return undefined
   }
-
-  return `The meta says that ${effect.server} is down: when it is started again it has what its configuration file says, and nothing is left to do. Only if it was cut off and comes back without a restart, run the same command again.`
 }
 
-/** A run that ends well cannot be run again for what it left: so passing trouble is waited out for a while. */
+/** Passing trouble is waited out for a while. */
 async function putBackPatiently(context: SettingsContext, effect: Effect, signal: AbortSignal): Promise<void> {
   const untilMs = context.clock.nowMs() + PUT_BACK_LIMIT_MS
   for (;;) {

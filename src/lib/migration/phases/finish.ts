@@ -1,10 +1,14 @@
+import {MigratorError} from '../../errors.js'
 import {plural} from '../../plural.js'
 import {factsOf, type MigrationContext, type Phase} from '../context.js'
 import {DENY_ENV} from '../effects-live.js'
 import type {Progress} from '../events.js'
+import {believeOldInterval} from '../fast-cutover.js'
 import {waitUntilForgotten} from '../forget.js'
 import {readRemainingClients} from '../remaining-clients.js'
-import {putSettingsBack} from '../settings.js'
+import {shortList} from '../proof/shipping.js'
+import {describeBack, putSettingsBack} from '../settings.js'
+import {keepClosed} from './keep-closed.js'
 
 /** Takes away what the migration needed: only the source's `reconfig*all` stays (I5). */
 export const finish: Phase = {
@@ -14,9 +18,13 @@ export const finish: Phase = {
   },
   steps: [
     {act: removeDuplication, title: 'remove the duplication', wait: waitUntilServersForgot},
+    // While servers still hear of envs soon, and once more at the end.
+    {title: 'see that the source stays closed', wait: keepClosed},
     {act: cleanTarget, title: "clean the target's envs"},
     {act: restore, title: 'put every setting back'},
     {title: 'look who still asks the source', wait: lookForClients},
+    {title: 'see that the source stays closed', wait: keepClosed},
+    {title: 'see that nothing is left', wait: requireNothingLeft},
   ],
   summarize({state}) {
     const back = state.settingsPutBack.length
@@ -64,7 +72,23 @@ async function cleanTarget(context: MigrationContext): Promise<void> {
 
 async function restore(context: MigrationContext): Promise<void> {
   if (context.dryRun) return
-  await putSettingsBack(context, context.forward)
+  const {forward, state} = context
+  state.settingsLeft = await putSettingsBack(context, forward)
+  if (state.fast) believeOldInterval(state, state.fast)
+}
+
+/** Scripts must see it: the migration is done, and something of it is still set on a server (I5). */
+async function requireNothingLeft({request, state}: MigrationContext): Promise<void> {
+  const {settingsLeft = []} = state
+  if (settingsLeft.length === 0) return
+  const what = shortList(settingsLeft.map((effect) => describeBack(effect)))
+  throw new MigratorError(
+    'finish.settings_left',
+    `${request.table} is moved, and not everything could be put back: ${what}`,
+    {
+      facts: {settings: settingsLeft.length},
+    },
+  )
 }
 
 /** It is told, and stops nothing. */

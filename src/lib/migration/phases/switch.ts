@@ -15,7 +15,8 @@ import {timersOf} from '../timers.js'
 import {requireFitTarget} from '../target-health.js'
 import {waitUntil} from '../wait.js'
 
-const CLOSED = 'reconfig*all'
+/** What the source keeps: it refuses everyone. */
+export const CLOSED = 'reconfig*all'
 const PROXY_POLL_MS = 100
 
 /** Errors after which the node was surely not written, and will not be. */
@@ -209,7 +210,7 @@ function finishWindow(context: MigrationContext): void {
 }
 
 /** Only forward: clients whose writes went unanswered learn of the target only when the source refuses them. */
-async function closeSource(context: MigrationContext): Promise<void> {
+export async function closeSource(context: MigrationContext): Promise<void> {
   const {dryRun, effects, forward, request, signal} = context
   const close = {before: `${request.denyMode}*write`, kind: 'close-source', value: CLOSED} as const
   if (dryRun) {
@@ -221,19 +222,25 @@ async function closeSource(context: MigrationContext): Promise<void> {
   await insist(context, options, "sending the source's clients away", () => effects.perform(close, forward))
 }
 
-async function proveClosed(context: MigrationContext, report: (progress: Progress) => void): Promise<void> {
-  const {client, clock, request, source, state} = context
-  const proof = await proveEverywhere({
+/** Proves that every primary of the source refuses reads and writes. */
+export function proveSourceClosed(context: MigrationContext, report: (progress: Progress) => void) {
+  const {client, clock, forward, request, source, state} = context
+  return proveEverywhere({
     clock,
     cluster: source,
-    limitMs: 2 * timersOf(context.state).configSyncMs + 30_000,
+    limitMs: 2 * timersOf(state).configSyncMs + 30_000,
     onProgress: ({last, partitionCount, proved}) =>
       report({partitionCount, partitionsDone: proved, text: `${last} refuses reads and writes`}),
     pool: client.pool,
-    signal: context.forward,
+    signal: forward,
     table: request.table,
     wanted: 'reconfig-all',
   })
+}
+
+async function proveClosed(context: MigrationContext, report: (progress: Progress) => void): Promise<void> {
+  const {clock, request, state} = context
+  const proof = await proveSourceClosed(context, report)
   state.window.closedFirstAtMs = proof.firstAtMs
   state.window.closedSeenAtMs = proof.lastAtMs
   state.window.sourceClosedAtMs = clock.wallMs()

@@ -26,6 +26,7 @@ export async function tellJournal(
     ...(deny === undefined ? {} : {deny}),
     ...(dupid === undefined ? {} : {dupid}),
     ...(ended ? {ended: ended.outcome} : {}),
+    ...(hints.finished && ended ? {finished: new Date(ended.atMs).toISOString()} : {}),
     handedOver: hints.word === true || (closed && moved),
     ...(nodeBefore === undefined ? {} : {nodeBefore}),
   }

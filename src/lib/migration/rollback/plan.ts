@@ -77,6 +77,16 @@ function planBack(view: RollbackView, request: RollbackRequest, found: string[])
     )
   }
 
+  // With a node the node decides; without one nothing but the journal and the operator knows where the applications are.
+  const moved = journal?.finished !== undefined && node.side !== 'source' && deny === undefined && !entry
+  if (moved && target?.table && target.table.deny === undefined && !adopt) {
+    throw refuse(
+      'perhaps_serving',
+      `this machine's journal says that the applications of ${table} were moved to ${target.cluster} (finished ${journal.finished}); since then somebody opened the source, and both sides accept writes. Nobody but you can know which side serves`,
+      `If ${target.cluster} serves, close the source: in the Pegasus shell there, use ${table}; set_app_envs replica.deny_client_request ${CLOSED}. If the applications are back on the source, say so with --adopt: what was written to ${target.cluster} stays there.`,
+    )
+  }
+
   if (entry && request.copyIsGone) {
     warnings.push(
       `What duplication ${entry.dupid} has left to ship is given up. Servers of 2.5 have gone down when a duplication was removed that was shipping; of one whose copy was gone that was not seen.`,

@@ -24,6 +24,8 @@ export interface RollbackView {
     dupid?: number
     /** How its last run ended. */
     ended?: string
+    /** When the last migration from here was finished, ISO 8601, unless it was taken back since. */
+    finished?: string
     /** The node's bytes from before the switch. */
     nodeBefore?: string
     /** Without a node: the source was told to refuse everyone, or the operator gave the word. */

@@ -70,12 +70,16 @@ function choose(id: StateId, view: StatusView): {extra?: string[]; verb: Verb} |
   if (view.committed && ['forgotten-duplication', 'leftover-settings'].includes(id)) return {verb: 'migrate'}
   // Left so by a return that was killed: going on with it opens one side.
   if (id === 'target-denied' && view.returning) return {verb: 'migrate-rollback'}
+  // Only a person knows which side the applications use by now.
+  if (id === 'both-open' && isFinishedWithoutNode(view)) return undefined
   // Without a node nothing but the journal tells a new run that it is after the switch, and the journal says finished.
   if (id === 'leftover-envs' && view.committed !== 'node') return undefined
   // While a run may be working, looking on is the next thing to do.
   if (going.has(id) && view.working) return {extra: ['--watch'], verb: 'migrate-status'}
   return verbs[id]
 }
+
+const isFinishedWithoutNode = ({committed, journalFinished}: StatusView) => committed === 'journal' && journalFinished
 
 function whereWords({node, target}: StatusFacts): string[] {
   const words: string[] = []
@@ -91,6 +95,11 @@ function sentenceOf(id: StateId, {node, proxies, source, table, target}: StatusF
     case 'leftover-envs': {
       const keys = Object.keys(target?.table?.followerEnvs ?? {}).sort()
       return inShell(target!.cluster, `use ${table}; del_app_envs ${keys.join(' ')}`)
+    }
+
+    case 'both-open': {
+      if (!isFinishedWithoutNode(view)) return states[id].mend
+      return `If the applications are on ${target?.cluster ?? 'the target'}: ${inShell(source!.cluster, `use ${table}; set_app_envs ${DENY_ENV} reconfig*all`)}. If they are back on ${source!.cluster}: pegasus table:migrate-rollback --adopt.`
     }
 
     case 'stale-proxy': {

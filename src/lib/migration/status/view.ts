@@ -90,7 +90,7 @@ function committedBy({journal, node, target}: StatusFacts, closed: boolean): Sta
   if (node?.side === 'target') return 'node'
   if (!journal || journal.root !== undefined) return undefined
   if (journal.hints.word === true || (closed && journal.hints.closed === true)) return 'journal'
-  if (journal.ended?.outcome !== 'migrated') return undefined
+  if (!['handed-over', 'migrated'].includes(journal.ended?.outcome ?? '')) return undefined
   // With the source open and a target that refuses, or is gone, the table was moved back since.
   const movedBack = !closed && target?.reached === true && (!target.table || target.table.deny !== undefined)
   return movedBack ? undefined : 'journal'
