@@ -2,23 +2,8 @@ import assert from 'node:assert/strict'
 import {mkdtempSync, readFileSync, rmSync} from 'node:fs'
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
+import {WHOLE_ARGV} from '../support/rehearsed-argv.js'
 import {ShellProcess} from '../support/shell-process.js'
-
-const ARGV = [
-  '-t',
-  'users',
-  '-c',
-  'onebox2',
-  '-m',
-  'c:3',
-  '--source-meta',
-  'a:1',
-  '-r',
-  '/pegasus-metaproxy',
-  '-n',
-  'zk:2181',
-  '--yes',
-]
 
 describe('table:migrate as a process of its own', () => {
   let shell: ShellProcess
@@ -31,7 +16,7 @@ describe('table:migrate as a process of its own', () => {
   ] as const
   for (const [signal, exitCode] of signals) {
     it(`takes the deny back on ${signal} and exits ${exitCode}`, async () => {
-      shell = ShellProcess.piped('succeeds', 20, ARGV)
+      shell = ShellProcess.piped('succeeds', 20, WHOLE_ARGV)
       await shell.until(/phase=deny .* effect=deny state=done/)
       shell.child.kill(signal)
       assert.equal((await shell.ended).code, exitCode)
@@ -44,7 +29,7 @@ describe('table:migrate as a process of its own', () => {
   }
 
   it('leaves at once on the second signal, and says what may be so and what to run', async () => {
-    shell = ShellProcess.piped('deaf', 50, ARGV)
+    shell = ShellProcess.piped('deaf', 50, WHOLE_ARGV)
     await shell.until(/phase=drain .* partitions=8\/8/)
     shell.child.kill('SIGTERM')
     await shell.until(/event=notice text="SIGTERM: stopping/)
@@ -61,7 +46,7 @@ describe('table:migrate as a process of its own', () => {
     const directory = mkdtempSync(join(tmpdir(), 'table-migrator-left-'))
     try {
       const path = join(directory, 'run.json')
-      shell = ShellProcess.piped('deaf', 50, [...ARGV, '--report', path])
+      shell = ShellProcess.piped('deaf', 50, [...WHOLE_ARGV, '--report', path])
       await shell.until(/phase=drain .* partitions=8\/8/)
       shell.child.kill('SIGINT')
       await shell.until(/event=notice text="SIGINT: stopping/)
@@ -88,14 +73,14 @@ describe('table:migrate as a process of its own', () => {
   })
 
   it('keeps stdout to one document in JSON mode', async () => {
-    shell = ShellProcess.piped('fails', 200, [...ARGV, '--json'])
+    shell = ShellProcess.piped('fails', 200, [...WHOLE_ARGV, '--json'])
     assert.equal((await shell.ended).code, 4)
     assert.equal(JSON.parse(shell.stdout).outcome, 'stopped')
     assert.equal(shell.stderr, '')
   })
 
   it('goes on when the pipe behind it is closed', async () => {
-    shell = ShellProcess.piped('fails', 100, ARGV)
+    shell = ShellProcess.piped('fails', 100, WHOLE_ARGV)
     await shell.until(/phase=duplicate/)
     shell.child.stdout!.destroy()
     assert.equal((await shell.ended).code, 4)

@@ -2,11 +2,10 @@ import assert from 'node:assert/strict'
 import {mkdtempSync, readFileSync, rmSync} from 'node:fs'
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
+import {METAPROXY_ARGV, needTerminals, TABLE_ARGV} from '../support/rehearsed-argv.js'
 import {Screen} from '../support/screen.js'
-import {hasTerminals, ShellProcess} from '../support/shell-process.js'
+import {ShellProcess} from '../support/shell-process.js'
 
-const ARGV = ['-t', 'users', '-c', 'onebox2', '-m', 'c:3', '--source-meta', 'a:1']
-const METAPROXY = ['-r', '/pegasus-metaproxy', '-n', 'zk:2181']
 const CTRL_C = '\u0003'
 
 /** What a person reads: without cursor movements and colours. */
@@ -23,16 +22,12 @@ function left(text: string): string {
 describe('table:migrate on a terminal', () => {
   let shell: ShellProcess | undefined
 
-  before(function () {
-    if (hasTerminals) return
-    console.log("      skipped: util-linux's `script` is not there to make a terminal with")
-    this.skip()
-  })
+  before(needTerminals)
 
   afterEach(() => shell?.destroy())
 
   it('asks for the name of the table, shows the phases as a list, and leaves the cursor visible', async () => {
-    shell = ShellProcess.onTerminal('succeeds', 20, [...ARGV, ...METAPROXY])
+    shell = ShellProcess.onTerminal('succeeds', 20, [...TABLE_ARGV, ...METAPROXY_ARGV])
     await shell.until(/Type users to move it from onebox to onebox2:/)
     shell.type('users\r')
     assert.equal((await shell.ended).code, 0)
@@ -53,7 +48,7 @@ describe('table:migrate on a terminal', () => {
   })
 
   it('stops when anything else is typed', async () => {
-    shell = ShellProcess.onTerminal('succeeds', 20, [...ARGV, ...METAPROXY])
+    shell = ShellProcess.onTerminal('succeeds', 20, [...TABLE_ARGV, ...METAPROXY_ARGV])
     await shell.until(/Type users to move it/)
     shell.type('yes\r')
     assert.equal((await shell.ended).code, 3)
@@ -61,7 +56,7 @@ describe('table:migrate on a terminal', () => {
   })
 
   it('counts Ctrl-C at a question as an interruption', async () => {
-    shell = ShellProcess.onTerminal('succeeds', 20, [...ARGV, ...METAPROXY])
+    shell = ShellProcess.onTerminal('succeeds', 20, [...TABLE_ARGV, ...METAPROXY_ARGV])
     await shell.until(/Type users to move it/)
     shell.type(CTRL_C)
     assert.equal((await shell.ended).code, 130)
@@ -69,7 +64,7 @@ describe('table:migrate on a terminal', () => {
   })
 
   it('lets a finding be accepted by typing its name, and begins anew', async () => {
-    shell = ShellProcess.onTerminal('confirm', 50, [...ARGV, ...METAPROXY])
+    shell = ShellProcess.onTerminal('confirm', 50, [...TABLE_ARGV, ...METAPROXY_ARGV])
     const asked = await shell.until(/Type direct-clients to go on in spite of it:/)
     shell.type('direct-clients\r')
     await shell.until(/Type users to move it/, asked)
@@ -79,7 +74,7 @@ describe('table:migrate on a terminal', () => {
   })
 
   it('asks without a metaproxy whether the applications are to move, and goes on', async () => {
-    shell = ShellProcess.onTerminal('succeeds', 50, [...ARGV, '--yes'])
+    shell = ShellProcess.onTerminal('succeeds', 50, [...TABLE_ARGV, '--yes'])
     const asked = await shell.until(/moved or abort:/)
     assert.match(read(shell.stdout), /Do not move the applications yet\./)
     shell.type('yes\r')
@@ -90,7 +85,7 @@ describe('table:migrate on a terminal', () => {
   })
 
   it('takes everything back on Ctrl-C while writes are denied, and shows that', async () => {
-    shell = ShellProcess.onTerminal('succeeds', 10, [...ARGV, ...METAPROXY, '--yes'])
+    shell = ShellProcess.onTerminal('succeeds', 10, [...TABLE_ARGV, ...METAPROXY_ARGV, '--yes'])
     await shell.until(/WRITES DENIED/)
     shell.type(CTRL_C)
     assert.equal((await shell.ended).code, 130)
@@ -101,7 +96,7 @@ describe('table:migrate on a terminal', () => {
   })
 
   it('shows a cutover that is taken back and tried again', async () => {
-    shell = ShellProcess.onTerminal('again', 20, [...ARGV, ...METAPROXY, '--yes'])
+    shell = ShellProcess.onTerminal('again', 20, [...TABLE_ARGV, ...METAPROXY_ARGV, '--yes'])
     assert.equal((await shell.ended).code, 0)
     const text = left(shell.stdout)
     const takenBack = text.lastIndexOf('✔ Take back    every primary accepts writes again')
@@ -114,7 +109,7 @@ describe('table:migrate on a terminal', () => {
   })
 
   it('shows a run that only finishes what is left', async () => {
-    shell = ShellProcess.onTerminal('committed', 20, [...ARGV, ...METAPROXY, '--yes'])
+    shell = ShellProcess.onTerminal('committed', 20, [...TABLE_ARGV, ...METAPROXY_ARGV, '--yes'])
     await shell.until(/Switch/)
     assert.equal((await shell.ended).code, 0)
     assert.deepEqual(left(shell.stdout).match(/^✔ \w+/gm), ['✔ Preflight', '✔ Switch', '✔ Finish'])
@@ -127,7 +122,7 @@ describe('table:migrate on a terminal', () => {
     [200, 60],
   ] as const)
     it(`neither flickers, wraps nor scrolls on ${columns} by ${rows}`, async () => {
-      shell = ShellProcess.onTerminal('again', 20, [...ARGV, ...METAPROXY, '--yes'], {columns, rows})
+      shell = ShellProcess.onTerminal('again', 20, [...TABLE_ARGV, ...METAPROXY_ARGV, '--yes'], {columns, rows})
       assert.equal((await shell.ended).code, 0)
       // What stands above the list and below it is ordinary text; each list is drawn between hiding and showing the cursor.
       // eslint-disable-next-line no-control-regex
@@ -146,7 +141,7 @@ describe('table:migrate on a terminal', () => {
     const scratch = mkdtempSync(join(tmpdir(), 'table-migrator-hangup-'))
     try {
       const report = join(scratch, 'report')
-      shell = ShellProcess.onTerminal('succeeds', 10, [...ARGV, ...METAPROXY, '--yes'], {
+      shell = ShellProcess.onTerminal('succeeds', 10, [...TABLE_ARGV, ...METAPROXY_ARGV, '--yes'], {
         env: {REHEARSAL_REPORT: report},
       })
       await shell.until(/WRITES DENIED/)
@@ -166,7 +161,7 @@ describe('table:migrate on a terminal', () => {
       {env: {CI: '1'}},
     ]
     for (const options of terminals) {
-      shell = ShellProcess.onTerminal('succeeds', 500, [...ARGV, ...METAPROXY, '--yes'], options)
+      shell = ShellProcess.onTerminal('succeeds', 500, [...TABLE_ARGV, ...METAPROXY_ARGV, '--yes'], options)
       assert.equal((await shell.ended).code, 0)
       assert.ok(!shell.stdout.includes('\u001B'), JSON.stringify(options))
       assert.match(shell.stdout, /phase=deny table=users event=finished/)

@@ -1,23 +1,18 @@
 import assert from 'node:assert/strict'
-import {hasTerminals, ShellProcess} from '../support/shell-process.js'
+import {needTerminals, WHOLE_ARGV} from '../support/rehearsed-argv.js'
+import {ShellProcess} from '../support/shell-process.js'
 
-const ARGV = ['-t', 'users', '-c', 'onebox2', '-m', 'c:3', '--source-meta', 'a:1', '-r', '/pegasus-metaproxy', '--yes']
-const NODE = ['-n', 'zk:2181']
 const ON_HOLD = {env: {REHEARSAL_HOLD: '1'}}
 
 describe('a held migration on a terminal', () => {
   let shell: ShellProcess | undefined
 
-  before(function () {
-    if (hasTerminals) return
-    console.log("      skipped: util-linux's `script` is not there to make a terminal with")
-    this.skip()
-  })
+  before(needTerminals)
 
   afterEach(() => shell?.destroy())
 
   it('goes on when c is pressed, and not before', async () => {
-    shell = ShellProcess.onTerminal('succeeds', 50, [...ARGV, ...NODE], ON_HOLD)
+    shell = ShellProcess.onTerminal('succeeds', 50, WHOLE_ARGV, ON_HOLD)
     const heldAt = await shell.until(/held/)
     shell.type('x\r')
     shell.type('c')
@@ -27,7 +22,7 @@ describe('a held migration on a terminal', () => {
   })
 
   it('stops on Ctrl-C, which the terminal does not turn into a signal then', async () => {
-    shell = ShellProcess.onTerminal('succeeds', 50, [...ARGV, ...NODE], ON_HOLD)
+    shell = ShellProcess.onTerminal('succeeds', 50, WHOLE_ARGV, ON_HOLD)
     await shell.until(/held/)
     shell.type('\u0003')
     const {code} = await shell.ended
@@ -41,13 +36,13 @@ describe('table:migrate --quiet', () => {
   afterEach(() => shell.destroy())
 
   it('says one line when all went well', async () => {
-    shell = ShellProcess.piped('succeeds', 50, [...ARGV, ...NODE, '--quiet'])
+    shell = ShellProcess.piped('succeeds', 50, [...WHOLE_ARGV, '--quiet'])
     assert.equal((await shell.ended).code, 0)
     assert.equal(shell.stdout, 'users was moved from onebox to onebox2.\n')
   })
 
   it('says everything about a failure, on stderr', async () => {
-    shell = ShellProcess.piped('fails', 50, [...ARGV, ...NODE, '--quiet'])
+    shell = ShellProcess.piped('fails', 50, [...WHOLE_ARGV, '--quiet'])
     assert.equal((await shell.ended).code, 4)
     assert.equal(shell.stdout, '')
     assert.match(shell.stderr, /Stopped: users is served by onebox/)

@@ -8,6 +8,7 @@ import {isMigratorError} from '../../src/lib/errors.js'
 import type {Migrate, MigrationWorld} from '../../src/lib/migration/index.js'
 import {HookDirectory} from '../../src/lib/migration/operator-hooks/directory.js'
 import type {HookFacts} from '../../src/lib/migration/operator-hooks/moments.js'
+import {WHOLE_ARGV} from '../support/rehearsed-argv.js'
 import {rehearse} from '../support/rehearsal.js'
 import {runCommand} from '../support/run-command.js'
 
@@ -183,22 +184,6 @@ describe("a directory of operators' hooks", () => {
   }
 
   describe('of table:migrate', () => {
-    const NEEDED = [
-      '-t',
-      'users',
-      '-c',
-      'onebox2',
-      '-m',
-      'c:3',
-      '--source-meta',
-      'a:1',
-      '-r',
-      '/r',
-      '-n',
-      'zk:1',
-      '--yes',
-    ]
-
     async function migrate(...argv: string[]) {
       let world: MigrationWorld | undefined
       let request: unknown
@@ -215,7 +200,7 @@ describe("a directory of operators' hooks", () => {
           )
         }
       }
-      return {...(await runCommand(Command, [...NEEDED, ...argv])), request, world}
+      return {...(await runCommand(Command, [...WHOLE_ARGV, ...argv])), request, world}
     }
 
     it('is handed to the migration, with its limits', async () => {

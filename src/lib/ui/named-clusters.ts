@@ -30,7 +30,7 @@ export const namedClusterFlags = {
 }
 
 /** What a clusters file can stand for. */
-interface Filled {
+export interface Filled {
   cluster?: string
   meta?: string
   node?: string

@@ -2,7 +2,7 @@ import {Flags} from '@oclif/core'
 import {parseZooKeeperAuth} from '../metaproxy/zookeeper-options.js'
 import type {StatusQuery} from '../migration/status/query.js'
 import {metaproxyFlags, optional, sourceFlags, targetFlags} from './flags.js'
-import {namedClusterFlags, requireFlags, requireTogether} from './named-clusters.js'
+import {type Filled, namedClusterFlags, requireFlags, requireTogether} from './named-clusters.js'
 import {parseAddresses, parseRoot} from './parse.js'
 
 /** Checked when flags are parsed, taken apart by `toStatusQuery`. */
@@ -49,13 +49,7 @@ export const statusFlags = {
 }
 
 /** What the flags come to; lists are not taken apart yet. */
-export interface StatusFlags {
-  cluster?: string
-  meta?: string
-  node?: string
-  proxy?: string | string[]
-  root?: string
-  'source-meta'?: string
+export interface StatusFlags extends Filled {
   table?: string
 }
 
