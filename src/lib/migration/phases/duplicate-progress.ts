@@ -96,9 +96,7 @@ class Watch {
       throw new MigratorError(
         'duplicate.paused',
         `somebody else paused duplication ${state.dupid} of ${request.table} to ${request.targetCluster} while it was being set up`,
-        {
-          next: 'Find out who did. Nothing was denied; running the same command again lets it go on.',
-        },
+        {next: 'Find out who did. Nothing was denied; running the same command again lets it go on.'},
       )
     }
 
