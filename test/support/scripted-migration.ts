@@ -20,11 +20,14 @@ export const [FIRST, SECOND] = ['10.0.0.1:34801', '10.0.0.2:34801']
 const PRIMARY = PartitionStatus.PS_PRIMARY
 
 /** What a primary does with clients. */
-export type Answers = 'closed' | 'open' | 'refusing' | 'silent'
+/** `deaf`: silent, and reads are refused. */
+export type Answers = 'closed' | 'deaf' | 'open' | 'refusing' | 'silent'
 
 /** What one partition's primary tells; the second partition has 100 decrees more. */
 export interface ScriptedPartition {
   committed: number
+  /** Of its checkpoint; 0: there is none. */
+  durable?: number
   /** Mutations that are not on the other side. */
   gap: number
   prepared: number
@@ -55,6 +58,7 @@ export class ScriptedSide {
 
   primaries: (null | string)[] = [FIRST, SECOND]
   remote = 'b'
+  secondaries: string[][] = []
   /** Undefined: no duplication. */
   status: DuplicationStatus | undefined
   /** Of other tables too. */
@@ -66,7 +70,7 @@ export class ScriptedSide {
       ballot: ballots[partitionIndex]!,
       pid: {appId, partitionIndex},
       primary,
-      secondaries: [],
+      secondaries: this.secondaries[partitionIndex] ?? [],
     }))
     return {appId, partitionCount: partitions.length, partitions}
   }
@@ -83,7 +87,7 @@ export class ScriptedSide {
  */
 export class ScriptedMigration {
   readonly abort = new AbortController()
-  readonly clock = new VirtualClock()
+  readonly clock: VirtualClock
   readonly events: UnstampedEvent[] = []
   readonly forward = new AbortController()
   /** Called before a question is answered; throws what the answer is instead. `side question`, e.g. `source table`. */
@@ -116,6 +120,7 @@ export class ScriptedMigration {
   readonly target = new ScriptedSide()
 
   constructor(request: Partial<MigrationRequest> = {}, more: Partial<MigrationContext> = {}) {
+    this.clock = (more.clock as VirtualClock | undefined) ?? new VirtualClock()
     this.state.dupid = DUPID
     this.target.appId = 5
     this.target.primaries = ['10.0.1.1:34801', '10.0.1.2:34801']
@@ -127,7 +132,10 @@ export class ScriptedMigration {
     this.state.timers = {configSyncMs: 30_000, groupCheckMs: 10_000}
     this.context = {
       askMoved: async () => 'moved',
-      client: {gate: {}, pool: {call: this.call}} as never,
+      client: {
+        gate: {pass: (_address: string, _signal: AbortSignal, ask: () => unknown) => ask()},
+        pool: {call: this.call},
+      } as never,
       clock: this.clock,
       dryRun: false,
       effects: {perform: (effect) => this.perform(effect)},
@@ -245,6 +253,10 @@ export class ScriptedMigration {
         const {createTsMs, dupid, remote, status} = side
         return status === undefined ? [] : [{createTsMs, dupid, remote, status}]
       },
+      async info(limits?: {signal?: AbortSignal}) {
+        await ask('info', limits)
+        return {clusterName: name === 'source' ? 'a' : 'b'}
+      },
       async metaLevel(limits?: {signal?: AbortSignal}) {
         await ask('metaLevel', limits)
         return side.metaLevel
@@ -290,8 +302,8 @@ export class ScriptedMigration {
         async replicas(limits?: {signal?: AbortSignal}) {
           await ask(`replicas ${address}`, limits)
           return side.on(address).map((partitionIndex) => {
-            const {committed, prepared} = side.partitions[partitionIndex]!
-            const decrees = {lastCommittedDecree: committed, lastDurableDecree: 0, lastPreparedDecree: prepared}
+            const {committed, durable = 0, prepared} = side.partitions[partitionIndex]!
+            const decrees = {lastCommittedDecree: committed, lastDurableDecree: durable, lastPreparedDecree: prepared}
             const pid = {appId: side.appId, partitionIndex}
             return {appType: 'pegasus', ballot: side.ballots[partitionIndex], ...decrees, pid, status: PRIMARY}
           })
@@ -341,14 +353,14 @@ export class ScriptedMigration {
     const isWrite = name.includes('CHECK_AND_SET')
     await this.question(`${isWrite ? 'write' : 'read'} ${address}`, signal)
     const answers = side.answers[side.primaries.indexOf(address)]
-    if (isWrite && answers === 'silent') {
+    if (isWrite && (answers === 'deaf' || answers === 'silent')) {
       await new Promise((resolve) => {
         this.clock.setTimer(timeoutMs, () => resolve(undefined))
       })
       throw new MigratorError('rpc.timeout', `${address} did not answer`)
     }
 
-    if (answers === 'closed' || (isWrite && answers === 'refusing')) {
+    if (answers === 'closed' || answers === 'deaf' || (isWrite && answers === 'refusing')) {
       throw new MigratorError('rpc.server_error', 'refused', {facts: {error: 'ERR_INVALID_STATE'}})
     }
 

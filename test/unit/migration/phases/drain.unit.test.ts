@@ -79,8 +79,8 @@ describe('the drain', () => {
     assert.ok(shippedMs >= 15_000 && shippedMs < 15_400, String(shippedMs))
     const seen = progress(script).find(({deniedForMs}) => deniedForMs! > 3000)!
     assert.deepEqual(
-      {count: seen.partitionCount, done: seen.partitionsDone, worst: seen.worst},
-      {count: 2, done: 0, worst: `partition 1 on ${SECOND}: 3 mutations to go`},
+      {count: seen.partitionCount, done: seen.partitionsDone, lag: seen.lagMutations, worst: seen.worst},
+      {count: 2, done: 0, lag: 3, worst: `partition 1 on ${SECOND}: 3 mutations to go`},
     )
     assert.equal(seen.etaMs, 20_000 - seen.deniedForMs!)
     assert.match(
@@ -88,6 +88,9 @@ describe('the drain', () => {
       /^1 partition waits for the empty write that lets the last mutation go \(group check each 10 s, until /,
     )
     assert.equal(progress(script).at(-1)?.partitionsDone, 2)
+    // The env itself is looked at every 2 s, and in the end.
+    const looks = script.asked.filter((question) => question === 'source table')
+    assert.equal(looks.length, 9)
   })
 
   it('tells no more often than every 200 ms', async () => {
@@ -164,6 +167,16 @@ describe('the drain', () => {
       )
       assert.match(error.next!, /See that the target keeps up/)
       assert.deepEqual([script.kinds, script.state.drained.size], [[], 0])
+    })
+
+    it('while a partition does not ship at all, and says so', async () => {
+      const script = denied()
+      script.source.duplicating = false
+      const {error} = await drained(script)
+      assert.ok(isMigratorError(error, 'drain.limit'))
+      const text = texts(script).findLast((one) => /not/.test(one))!
+      assert.ok(error.message.includes(`; last seen: ${text}`), error.message)
+      assert.ok(script.clock.nowMs() > 50_000 && script.clock.nowMs() < 51_500, String(script.clock.nowMs()))
     })
 
     it('after the time that was asked for', async () => {
@@ -344,6 +357,23 @@ describe('the drain', () => {
       assert.match(error.next!, /compares all rows/)
     })
 
+    it('by several of them', async () => {
+      const script = denied()
+      script.source.config.set('duplicate_log_batch_bytes', '4096')
+      assert.match((await drained(script)).error!.message, /on 10\.0\.0\.1:34801, 10\.0\.0\.2:34801 during the drain/)
+    })
+
+    it('by whatever else brought the order of shipping into doubt meanwhile', async () => {
+      const script = denied()
+      script.clock.setTimer(3000, () => {
+        script.state.fullVerifyBecause = 'somebody did something'
+      })
+      const {error} = await drained(script)
+      assert.ok(isMigratorError(error, 'shipping.doubtful'))
+      assert.equal(error.message, 'somebody did something: all rows must be compared')
+      assert.match(error.next!, /^Writes are allowed again\. .* compares all rows\.$/)
+    })
+
     it('by a primary that takes writes again', async () => {
       const script = denied()
       script.clock.setTimer(5000, () => {
@@ -423,10 +453,7 @@ describe('the drain', () => {
 
       const {error} = await drained(script)
       assert.ok(isMigratorError(error, 'drain.not_paused'))
-      assert.equal(
-        error.message,
-        'users: duplication 7 is in DS_LOG right after it was paused: somebody else resumed it',
-      )
+      assert.equal(error.message, 'duplication 7 is in DS_LOG after it was paused')
       assert.equal(script.state.paused, true)
     })
 
