@@ -8,6 +8,7 @@ import {join} from 'node:path'
 import {setTimeout as pause} from 'node:timers/promises'
 import {fileURLToPath} from 'node:url'
 import {recordMigration} from './recording.mjs'
+import {still, Terminal} from './terminal.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const target = join(root, 'docs', 'screens')
@@ -118,6 +119,18 @@ function keep(scene, moment, text) {
   console.log(`${scene}-${moment}.txt`)
 }
 
+/** As pictures too, on a light and on a dark terminal. */
+function picture(scene, moment, pane, columns) {
+  const lines = pane.look({colours: true}).split('\n')
+  const terminal = new Terminal(columns, lines.length)
+  terminal.write(lines.join('\r\n').replaceAll(scratch, '/tmp').replaceAll(root, ''))
+  for (const theme of ['light', 'dark']) {
+    const file = `${scene}-${moment}-${theme}.svg`
+    writeFileSync(join(target, file), still(terminal.runs(), columns, theme, `${scene}, ${moment}`))
+    console.log(file)
+  }
+}
+
 const running = (title) => new RegExp(`^[^✔✖◼\\s›] ${title} .*\\n`, 'm')
 const moments = [
   ['2-duplicate', /DS_APP/],
@@ -142,18 +155,26 @@ const migration =
     try {
       await pane.until(/Type users to move/)
       keep(name, '1-plan', pane.look())
-      if (options.colours) keep(name, '1-plan-colours', pane.look({colours: true}))
+      if (options.colours) {
+        keep(name, '1-plan-colours', pane.look({colours: true}))
+        picture(name, '1-plan', pane, columns)
+      }
+
       pane.type('users', 'Enter')
       for (const [moment, pattern] of moments) {
         const screen = await pane.until(pattern, moment === '5-denied' ? SETTLE_MS : 300)
         // A phase may be over before anybody looks.
         if (screen === undefined) continue
         keep(name, moment, screen)
-        if (options.colours && moment === '5-denied') keep(name, `${moment}-colours`, pane.look({colours: true}))
+        if (options.colours && moment === '5-denied') {
+          keep(name, `${moment}-colours`, pane.look({colours: true}))
+          picture(name, moment, pane, columns)
+        }
       }
 
       await pane.until(/\[exit code \d+\]/)
       keep(name, '8-end', pane.look())
+      if (options.colours) picture(name, '8-end', pane, columns)
       if (options.all) keep(name, '9-everything', pane.look({history: true}))
     } finally {
       pane.close()
@@ -172,6 +193,7 @@ async function interrupted(name) {
     const pane = new Pane(`${name}-${moment}`, size, args)
     await pane.until(/\[exit code \d+\]/)
     keep(name, moment, pane.look({history: true}))
+    if (moment === '3-status') picture(name, moment, pane, size.columns)
     pane.close()
   }
 
@@ -180,11 +202,52 @@ async function interrupted(name) {
     await pane.until(/WRITES DENIED/, SETTLE_MS)
     pane.type('C-c')
     keep(name, '1-taken-back', (await pane.until(/Take back/, 400)) ?? pane.look())
+    picture(name, '1-taken-back', pane, size.columns)
     await pane.until(/\[exit code \d+\]/)
     keep(name, '2-end', pane.look({history: true}))
     await show('3-status', ['table:migrate-status', ...where, ...to, ...path])
     await show('4-verify', ['table:migrate-verify', ...where, ...to])
-    await show('5-rollback', ['table:migrate-rollback', ...where, ...to, ...path, '--yes', '--brief-deny'])
+    const back = new Pane(`${name}-back`, size, [
+      'table:migrate-rollback',
+      ...where,
+      ...to,
+      ...path,
+      '--yes',
+      '--brief-deny',
+    ])
+    const denied = await back.until(/WRITES DENIED/, SETTLE_MS)
+    if (denied !== undefined) {
+      keep(name, '5-rollback-denied', denied)
+      picture(name, '5-rollback-denied', back, size.columns)
+    }
+
+    await back.until(/\[exit code \d+\]/)
+    keep(name, '6-rollback', back.look({history: true}))
+    back.close()
+  } finally {
+    pane.close()
+    await sandbox.stop()
+  }
+}
+
+/** A migration that waits for a person: what its list and status say, and how it is released. */
+async function held(name) {
+  const sandbox = await startSandbox()
+  const size = {columns: 80, env: {PEGASUS_DATA_DIR: join(scratch, 'data', name)}, rows: 24}
+  const pane = new Pane(name, size, ['table:migrate', ...sandbox.flags, '--yes', '--hold'])
+  const show = async (moment, args) => {
+    const other = new Pane(`${name}-${moment}`, size, args)
+    await other.until(/\[exit code \d+\]/)
+    keep(name, moment, other.look({history: true}))
+    other.close()
+  }
+
+  try {
+    keep(name, '1-list', await pane.until(/held, writes are allowed/, SETTLE_MS))
+    await show('2-status', ['table:migrate-status', '-t', 'users', '--source-meta', sandbox.flag('source-meta')])
+    await show('3-release', ['table:migrate-release', '-t', 'users'])
+    await pane.until(/\[exit code \d+\]/)
+    keep(name, '4-end', pane.look())
   } finally {
     pane.close()
     await sandbox.stop()
@@ -263,6 +326,7 @@ const scenes = {
   '40x24': migration(40, 24),
   '80x24': migration(80, 24, {all: true, colours: true}),
   elsewhere,
+  held,
   interrupted,
   'no-color': migration(80, 24, {env: {NO_COLOR: '1'}}),
   piped,
@@ -272,7 +336,7 @@ const scenes = {
 /** What is there, in its order, with the first words of each. */
 function writeIndex() {
   const files = readdirSync(target)
-    .filter((file) => file.endsWith('.txt'))
+    .filter((file) => file.endsWith('.txt') || /-(dark|light)\.svg$/.test(file))
     .sort()
   const groups = Object.keys(scenes).filter((scene) => files.some((file) => file.startsWith(`${scene}-`)))
   const list = (scene) =>
@@ -284,7 +348,8 @@ function writeIndex() {
     '# Screens',
     '',
     'What `table:migrate` shows, taken from real runs between simulated clusters (`npm run sandbox -- --fast-servers`) in real',
-    'terminals. `npm run screens` takes them again. `-colours`: with escape sequences (`cat` them).',
+    'terminals. `npm run screens` takes them again. `-colours`: with escape sequences (`cat` them); `-light` and `-dark`: pictures with',
+    "xterm's colours, the hardest to read on white.",
     '',
     '| where | moments |',
     '|---|---|',

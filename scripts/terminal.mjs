@@ -159,12 +159,13 @@ export class Terminal {
 
 const CELL = {height: 18, width: 8.4}
 const MARGIN = 14
+const FONT = 'font:14px ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;white-space:pre'
 const STYLE = `
 .page{fill:#fff;stroke:#d0d7de}.t{fill:#1f2328}.black,.white{fill:#57606a}.red{fill:#cf222e}.green{fill:#1a7f37}
 .yellow{fill:#9a6700}.blue{fill:#0969da}.magenta{fill:#8250df}.cyan{fill:#1b7c83}.bold{font-weight:700}.dim{opacity:.65}
 @media (prefers-color-scheme:dark){.page{fill:#0d1117;stroke:#30363d}.t{fill:#e6edf3}.black,.white{fill:#9198a1}
 .red{fill:#ff7b72}.green{fill:#3fb950}.yellow{fill:#d29922}.blue{fill:#58a6ff}.magenta{fill:#bc8cff}.cyan{fill:#39c5cf}}
-text{font:14px ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;white-space:pre}
+text{${FONT}}
 `
 
 const escape = (text) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
@@ -185,6 +186,26 @@ function drawn(rows) {
     })
     .filter(Boolean)
     .join('')
+}
+
+/** Of xterm, where nobody has chosen others: the hardest to read on white. */
+const XTERM =
+  '.red{fill:#cd0000}.green{fill:#00cd00}.yellow{fill:#cdcd00}.blue{fill:#0000ee}.magenta{fill:#cd00cd}.cyan{fill:#00cdcd}'
+const THEMES = {
+  dark: `.page{fill:#000;stroke:#333}.t{fill:#e5e5e5}.black,.white{fill:#7f7f7f}${XTERM}`,
+  light: `.page{fill:#fff;stroke:#ccc}.t{fill:#000}.black,.white{fill:#7f7f7f}${XTERM}`,
+}
+
+/** One screen on a light or a dark terminal. @param rows {ReturnType<Terminal['runs']>} */
+export function still(rows, columns, theme, label) {
+  const [width, height] = [2 * MARGIN + columns * CELL.width, 2 * MARGIN + rows.length * CELL.height]
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" role="img" aria-label="${escape(label)}">
+<style>${THEMES[theme]}.bold{font-weight:700}.dim{opacity:.65}
+text{${FONT}}</style>
+<rect class="page" x="0.5" y="0.5" width="${width - 1}" height="${height - 1}" rx="8"/>
+${drawn(rows)}
+</svg>
+`
 }
 
 /**

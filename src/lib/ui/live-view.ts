@@ -85,7 +85,7 @@ export class LiveView {
       ...(progress?.worst ? twoLines(`worst: ${progress.worst}`, room) : []),
       effect && nowMs < effect.untilMs ? effect.sentence : '',
       silentMs >= SILENCE_MS ? `nothing new for ${formatSeconds(silentMs)}` : '',
-      ...notices.map((text): Line => ({color: 'yellow', text})),
+      ...notices.map((text): Line => ({color: 'bold', text})),
     ]
     return withCtrlC(above, ctrlC, room)
   }

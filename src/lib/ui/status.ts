@@ -9,11 +9,12 @@ import {shellQuote} from '../shell-quote.js'
 
 const LABEL_WIDTH = 14
 
+/** None that cannot be read on a light or on a dark terminal: no cyan, no blue, yellow for labels only. */
 const colors: Record<Level, string> = {
-  'in-progress': 'cyan',
+  'in-progress': 'bold',
   'needs-person': 'red',
   ok: 'green',
-  unknown: 'yellow',
+  unknown: 'magenta',
 }
 
 function labelled(label: string, text: string, width: number): string[] {

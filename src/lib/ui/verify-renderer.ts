@@ -97,7 +97,7 @@ export class VerifyList extends LiveList<typeof COMPARE> implements VerifyRender
 
   protected override lines(room: Room, notices: readonly string[]): Line[] {
     const shown = this.progress ? figures(this.progress, room) : []
-    const above = [...shown, ...notices.map((text): Line => ({color: 'yellow', text}))]
+    const above = [...shown, ...notices.map((text): Line => ({color: 'bold', text}))]
     return withCtrlC(above, this.ctrlC(), room)
   }
 

@@ -88,7 +88,7 @@ function differenceLines(differences: readonly Difference[], total: number, widt
 /** What is said when it is over: the verdict, the figures, the differences, what it proves, what is next. */
 export function verifySummaryLines(result: VerifyResult, commandLine: string, width: number): string[] {
   const {differences, error, next, outcome, proves, rows, unresolvedRows} = result
-  const color = {different: 'red', failed: 'red', same: 'green', stopped: 'yellow', unproved: 'yellow'}[outcome]
+  const color = {different: 'red', failed: 'red', same: 'green', stopped: 'magenta', unproved: 'magenta'}[outcome]
   const lines = [ux.colorize(color, printable(headline(result)))]
   if (error) lines.push(...errorLines(error, undefined, width))
   const said = [...countLines(result), ...stoppedLine(result), ...proves]
