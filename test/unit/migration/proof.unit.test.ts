@@ -110,6 +110,6 @@ describe('shipping', () => {
       /partition 1 does not ship yet \(server 127/,
     )
     assert.match(notShipping(view(shipping(0, {failMode: 'FAIL_SKIP'})))!, /FAIL_SKIP/)
-    assert.match(notShipping({...view(shipping(0)), otherDupids: [9]})!, /other duplications .* 9/)
+    assert.equal(notShipping({...view(shipping(0)), otherDupids: [9]}), undefined, 'those of other clusters')
   })
 })

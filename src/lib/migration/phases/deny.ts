@@ -2,7 +2,7 @@ import {sleep} from '../../clock.js'
 import {MigratorError} from '../../errors.js'
 import {queryProxy} from '../../metaproxy/proxy.js'
 import {shellQuote} from '../../shell-quote.js'
-import type {MigrationContext, Phase} from '../context.js'
+import {factsOf, type MigrationContext, type Phase} from '../context.js'
 import {doubtLosses} from '../doubt.js'
 import {DENY_ENV} from '../effects-live.js'
 import {describeEnvDifference, envDifferences} from '../env-diff.js'
@@ -66,6 +66,7 @@ async function checkReadiness(context: MigrationContext): Promise<void> {
   context.client.gate.manner = 'singly'
   requireOpenWindow(context)
   await requireLog(context)
+  await refuseNewDuplications(context)
   await requireOrder(context)
   await requireFitTarget(context)
   await compareEnvs(context)
@@ -94,6 +95,20 @@ async function compareEnvs(context: MigrationContext): Promise<void> {
   if (state.envDifferences.length === 0 || JSON.stringify(state.envDifferences) === before) return
   const message = `settings of ${request.table} are not the same on both sides: ${state.envDifferences.map((one) => describeEnvDifference(one)).join('; ')}`
   context.emit({code: 'envs.differ', message, type: 'warning'})
+}
+
+/** After the switch those clusters get nothing new: an operator was asked about those that Preflight saw, and about no other. */
+async function refuseNewDuplications(context: MigrationContext): Promise<void> {
+  const {request, signal, source, state} = context
+  const judged = new Set([state.dupid, ...factsOf(context).source.duplications.map(({dupid}) => dupid)])
+  const fresh = (await source.duplications(request.table, {signal})).filter(({dupid}) => !judged.has(dupid))
+  if (fresh.length === 0) return
+  const which = fresh.map(({dupid, remote}) => `${dupid} to ${remote}`).join(', ')
+  throw new MigratorError(
+    'duplicate.others',
+    `somebody has begun to duplicate ${request.table} to other clusters meanwhile (${which}): after the switch they would get nothing new`,
+    {next: 'Nothing was denied. Find out who did; the same command goes on from here, and asks about them.'},
+  )
 }
 
 /** Whatever was shipped in batches since the rows were compared may be out of order. */

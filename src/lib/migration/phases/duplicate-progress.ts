@@ -6,6 +6,7 @@ import {DuplicationStatus} from '../../rpc/structs/duplication.js'
 import {factsOf, type MigrationContext, type PrimaryAt} from '../context.js'
 import {refuseFailMode} from '../doubt.js'
 import type {Progress} from '../events.js'
+import {namesOf} from '../preflight/clusters.js'
 import {movedPrimaries, readPrimaries} from '../proof/primaries.js'
 import {listed, notShipping, readShipping, type ShippingView, shortList} from '../proof/shipping.js'
 import {ensureNoBatching, ensureSteady, hostingServers, keepOrder} from '../settings.js'
@@ -208,12 +209,12 @@ class Watch {
   }
 
   private async refuseLostCreate(seen: Seen): Promise<void> {
-    const {clock, request, signal, source, target} = this.context
+    const {clock, request, signal, target} = this.context
     // The status was read before the follower was: one look between the creation and DS_APP proves nothing.
     this.followerSinceMs = seen.followerExists ? (this.followerSinceMs ?? clock.nowMs()) : undefined
     if (this.followerSinceMs === undefined || clock.nowMs() - this.followerSinceMs < LOST_CREATE_MS) return
-    const [table, {clusterName}] = await Promise.all([target.table(request.table, {signal}), source.info({signal})])
-    const ours = table?.envs.get('duplication.master_cluster') === clusterName
+    const table = await target.table(request.table, {signal})
+    const ours = namesOf(factsOf(this.context).source).includes(table?.envs.get('duplication.master_cluster') ?? '')
     throw new MigratorError(
       'duplicate.target_exists',
       `the target has a table ${request.table} already${ours ? ', made by this duplication whose answer was lost' : ''}: the duplication stays in DS_PREPARE for ever, as the target's meta answers ERR_APP_EXIST at every try`,

@@ -166,7 +166,7 @@ export function pendingMutations(view: ShippingView, generation: Generation): nu
   return sum
 }
 
-/** Why this reading does not show a duplication that ships everywhere, or undefined. */
+/** Why this reading does not show a duplication that ships everywhere, or undefined. Other duplications of the table change nothing of it. */
 export function notShipping(view: ShippingView): string | undefined {
   if (view.unreported.length > 0)
     return `${listed('partition', view.unreported)} ${nounOf(view.unreported.length, 'does', 'do')} not report the duplication`
@@ -178,8 +178,7 @@ export function notShipping(view: ShippingView): string | undefined {
   }
 
   const odd = [...view.partitions.values()].find(({failMode}) => failMode !== 'FAIL_SLOW')
-  if (odd) return `partition ${odd.partitionIndex} is in ${odd.failMode}, which may skip mutations`
-  return view.otherDupids.length > 0 ? `other duplications are there too: ${shortList(view.otherDupids)}` : undefined
+  return odd && `partition ${odd.partitionIndex} is in ${odd.failMode}, which may skip mutations`
 }
 
 /** The partition that is furthest behind, for a person. */

@@ -5,6 +5,7 @@ import type {PegasusClient} from '../../pegasus/client.js'
 import {type DuplicationEntry, DuplicationStatus} from '../../rpc/structs/duplication.js'
 import type {UnstampedEvent} from '../events.js'
 import {insist} from '../mend.js'
+import {duplicationNameIn} from '../preflight/settings.js'
 import type {JournalFacts} from '../status/facts.js'
 import {chooseJournal, listJournals} from '../status/journal-facts.js'
 import {sideOf} from '../status/read-metaproxy.js'
@@ -87,6 +88,14 @@ export async function observe(options: ObserveOptions): Promise<Observed> {
   const targetNames = location && {metas: location.metas, names: [location.cluster]}
   const targetCluster = nameTarget(request, journal, location?.cluster, found.duplications)
   const entry = found.duplications.find(({remote}) => remote === targetCluster)
+  const target =
+    targetCluster === undefined
+      ? undefined
+      : {cluster: targetCluster, ...(await readTarget(client, location?.metas ?? [], table, quickly))}
+  const master = target?.table?.followerEnvs['duplication.master_cluster']
+  // master follows by its dup_cluster_name, which only its configuration tells (protocol.md §13).
+  const dump = master === undefined || master === info.clusterName ? undefined : await readDump(source, signal)
+  const duplicatesAs = dump && duplicationNameIn(dump)
   const view: RollbackView = {
     appId: found.table.appId,
     ...(journal ? {journal: await tellJournal(journal, found.table, entry, options.files)} : {}),
@@ -99,10 +108,12 @@ export async function observe(options: ObserveOptions): Promise<Observed> {
     otherRemotes: found.duplications.filter((other) => other !== entry).map(({remote}) => remote),
     partitionCount: found.table.partitionCount,
     settings: journal ? journal.hints.settings : await findSettings(source, found, quickly),
-    source: {cluster: info.clusterName, metas: request.sourceMetas},
-    ...(targetCluster === undefined
-      ? {}
-      : {target: {cluster: targetCluster, ...(await readTarget(client, location?.metas ?? [], table, quickly))}}),
+    source: {
+      cluster: info.clusterName,
+      ...(duplicatesAs === undefined ? {} : {duplicatesAs}),
+      metas: request.sourceMetas,
+    },
+    ...(target ? {target} : {}),
     timers,
   }
   return {

@@ -180,7 +180,8 @@ function requireDroppable(view: RollbackView, request: RollbackRequest): void {
   if (!target.table) return
   const master = target.table.followerEnvs['duplication.master_cluster']
   const isCopy =
-    master === source.cluster || (master === undefined && (entry !== undefined || journal?.dupid !== undefined))
+    (master !== undefined && [source.cluster, source.duplicatesAs].includes(master)) ||
+    (master === undefined && (entry !== undefined || journal?.dupid !== undefined))
   if (!isCopy) {
     throw refuse(
       'not_a_copy',

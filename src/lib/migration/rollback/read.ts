@@ -69,8 +69,12 @@ export async function readTimers(source: Cluster, servers: string[], limits: Cal
         server.config('config_sync_interval_ms', limits),
         server.config('group_check_interval_ms', limits),
       ])
-      timers.configSyncMs = Math.max(timers.configSyncMs, Number(configSync) || 0)
-      timers.groupCheckMs = Math.max(timers.groupCheckMs, Number(groupCheck) || 0)
+      // On 2.4 they are no flags: only the configuration file tells (protocol.md §13).
+      const known = configSync !== undefined && groupCheck !== undefined
+      const dump = known ? undefined : await server.configDump(limits)
+      const msOf = (value: string | undefined, name: string) => Number(value ?? dump?.get('replication', name)) || 0
+      timers.configSyncMs = Math.max(timers.configSyncMs, msOf(configSync, 'config_sync_interval_ms'))
+      timers.groupCheckMs = Math.max(timers.groupCheckMs, msOf(groupCheck, 'group_check_interval_ms'))
     } catch (error) {
       limits.signal?.throwIfAborted()
       if (!mayPass(error)) throw error

@@ -1,23 +1,12 @@
 import {isMigratorError, messageOf, MigratorError} from '../../errors.js'
 import {ExitCode} from '../../exit-codes.js'
-import {diskFiles} from '../../files.js'
-import {machineProcesses} from '../../processes.js'
-import {PegasusClient} from '../../pegasus/client.js'
-import type {Cluster} from '../../pegasus/cluster.js'
-import {JournaledEffects} from '../effects-journaled.js'
-import {LiveEffects} from '../effects-live.js'
 import {RecordingEffects} from '../effects-recording.js'
 import {describeEffect, type Effects} from '../effects.js'
 import type {UnstampedEvent} from '../events.js'
-import {GuardChannel} from '../guard/channel.js'
-import {sendGuardAway} from '../guard/handle.js'
-import {Journal} from '../journal.js'
-import {acquireLock, type MigrationLock} from '../lock.js'
-import {insist} from '../mend.js'
-import type {MetaproxyLocation} from '../request.js'
 import type {RollbackContext} from './context.js'
 import {type StepId, translateEvent, type UnstampedRollbackEvent} from './events.js'
-import {observe, type Observed} from './observe.js'
+import type {Observed} from './observe.js'
+import {Opened} from './opened.js'
 import {planRollback, type RollbackPlan} from './plan.js'
 import {foretell} from './rehearse.js'
 import type {RollbackRequest} from './request.js'
@@ -25,16 +14,12 @@ import {RollbackReport} from './report.js'
 import type {RollbackOutcome, RollbackResult} from './result.js'
 import {takeReturnBack} from './return.js'
 import {runSteps} from './runner.js'
-import type {RollbackView} from './view.js'
-import {noJournal, openZooKeeper, type RollbackHooks, type RollbackWorld, whyTypeName} from './world.js'
+import {type RollbackHooks, type RollbackWorld, whyTypeName} from './world.js'
 import {takeOwnDenyBack} from './writes.js'
 
 /** One rollback: looks, plans, asks, and does it. */
 export class Run {
-  private readonly client: PegasusClient
-  private journal: Journal | undefined
-  private lock: MigrationLock | undefined
-  private observed: Observed | undefined
+  private readonly opened: Opened
   private readonly report: RollbackReport
   /** Monotonic; the time that the operator took to answer is not counted. */
   private startMs: number
@@ -46,29 +31,30 @@ export class Run {
     private readonly hooks: RollbackHooks,
     private readonly options: {dryRun: boolean; signal: AbortSignal},
   ) {
-    this.client = new PegasusClient({clock: world.clock, random: world.random, transport: world.transport})
+    this.opened = new Opened(request, world, options.signal, (event) => this.hear(event))
     this.report = new RollbackReport(request)
     this.startMs = world.clock.nowMs()
   }
 
   async close(): Promise<void> {
-    await this.lock?.release()
-    await Promise.all([this.client.close(), this.observed?.store?.close(), this.journal?.close()])
+    await this.opened.close()
   }
 
   async go(): Promise<RollbackResult> {
     let context: RollbackContext
     try {
-      this.observed = await this.look()
-      const agreed = planRollback(this.observed.view, this.request)
-      this.report.observed(this.observed.view, agreed.found)
+      const observed = await this.opened.look()
+      const agreed = planRollback(observed.view, this.request)
+      this.report.observed(observed.view, agreed.found)
       for (const message of agreed.warnings) this.tell({code: 'rollback.plan', message, type: 'warning'})
-      context = this.contextOf(this.observed, agreed, new RecordingEffects(this.request.table, () => {}))
+      context = this.contextOf(observed, agreed, new RecordingEffects(this.request.table, () => {}))
       const refused = await this.announce(context)
       if (refused) return refused
-      await this.takeLock(this.observed)
-      const plan = await this.lookAgain(this.observed, agreed)
-      context = await this.armed(this.observed, plan)
+      await this.opened.takeLock(observed)
+      const seen = await this.lookAgain(agreed)
+      const effects = await this.opened.arm(seen.observed)
+      this.report.effects = effects.done
+      context = this.contextOf(seen.observed, seen.plan, effects)
     } catch (error) {
       return this.report.failed(error, 'refused')
     }
@@ -101,38 +87,14 @@ export class Run {
     return agreed ? undefined : this.report.finish('refused')
   }
 
-  private async takeLock(observed: Observed): Promise<void> {
-    const {clock, journalDirectory} = this.world
-    const {signal} = this.options
-    const {limitMs, table} = this.request
-    this.lock = await insist(this.mending(), {limitMs, signal}, 'taking the lock', () =>
-      acquireLock(
-        {
-          clock,
-          command: this.world.command ?? 'table:migrate-rollback',
-          directory: journalDirectory,
-          emit: (event) => this.hear(event),
-          ...(observed.metaproxy ? {metaproxy: this.locationOf(observed.metaproxy)} : {}),
-          ...(this.world.files ? {files: this.world.files} : {}),
-          ...(this.world.openLocks ? {openLocks: this.world.openLocks} : {}),
-          ...(this.world.processes ? {processes: this.world.processes} : {}),
-          sourceCluster: observed.view.source.cluster,
-          table,
-        },
-        signal,
-      ),
-    )
-  }
-
   /**
    * Whoever held the lock until now may have changed what was seen before. What is taken back is what is there now, as long as
    * it is of the kind that was agreed to.
    * @throws MigratorError `rollback.changed`
    */
-  private async lookAgain(before: Observed, agreed: RollbackPlan): Promise<RollbackPlan> {
-    this.observed = await this.look()
-    await before.store?.close()
-    const plan = planRollback(this.observed.view, this.request)
+  private async lookAgain(agreed: RollbackPlan): Promise<{observed: Observed; plan: RollbackPlan}> {
+    const observed = await this.opened.look()
+    const plan = planRollback(observed.view, this.request)
     if (plan.kind !== agreed.kind) {
       throw new MigratorError('rollback.changed', `${this.request.table} is not as it was: ${plan.found.join(' ')}`, {
         exitCode: ExitCode.refused,
@@ -141,50 +103,7 @@ export class Run {
     }
 
     if (plan.steps.join() !== agreed.steps.join()) this.tell({steps: plan.steps, type: 'steps'})
-    return plan
-  }
-
-  /** Journal and effects that are carried out. */
-  private async armed(observed: Observed, plan: RollbackPlan): Promise<RollbackContext> {
-    const {clock} = this.world
-    const {view} = observed
-    const {table} = this.request
-    if (view.target) await this.openJournal(observed, view.target)
-    const live = new LiveEffects({
-      clock,
-      lock: this.lock,
-      source: this.client.cluster(this.request.sourceMetas),
-      store: observed.store,
-      table,
-      target: this.targetOf(view),
-    })
-    const carried = this.world.wrapEffects?.(live) ?? live
-    const effects = new JournaledEffects(
-      carried,
-      this.journal ?? noJournal,
-      table,
-      (event) => this.hear(event),
-      this.lock,
-    )
-    this.report.effects = effects.done
-    return this.contextOf(observed, plan, effects)
-  }
-
-  private async openJournal({metaproxy, view}: Observed, target: {cluster: string; metas: string[]}): Promise<void> {
-    const {clock, files, journalDirectory, random} = this.world
-    const {table} = this.request
-    const run = random().toString(36).slice(2, 10)
-    this.journal = await Journal.open(journalDirectory, table, target.cluster, clock, run, files)
-    await this.journal.write({
-      denyMode: 'reconfig',
-      kind: 'begin',
-      ...(metaproxy ? {metaproxyHosts: metaproxy.hosts, root: metaproxy.root} : {}),
-      sourceCluster: view.source.cluster,
-      table,
-      targetCluster: target.cluster,
-      targetMetas: target.metas,
-      version: 1,
-    })
+    return {observed, plan}
   }
 
   private async perform(context: RollbackContext): Promise<RollbackResult> {
@@ -235,7 +154,7 @@ export class Run {
 
   private async end(outcome: RollbackOutcome, error?: unknown): Promise<RollbackResult> {
     try {
-      await this.journal?.write({kind: 'end', outcome: outcome === 'returned' ? 'rolled-back' : outcome})
+      await this.opened.journal?.write({kind: 'end', outcome: outcome === 'returned' ? 'rolled-back' : outcome})
     } catch (error_) {
       this.tell({code: 'journal.write_failed', message: messageOf(error_), type: 'warning'})
     }
@@ -243,44 +162,9 @@ export class Run {
     return error === undefined ? this.report.finish(outcome) : this.report.failed(error, outcome)
   }
 
-  private look(): Promise<Observed> {
-    const {client, request, world} = this
-    return observe({
-      client,
-      emit: (event) => this.hear(event),
-      files: world.files ?? diskFiles,
-      journalDirectory: world.journalDirectory,
-      openStore: (place) => {
-        const location = this.locationOf(place)
-        return world.openStore?.(location, world.clock) ?? openZooKeeper(location, world.clock)
-      },
-      request,
-      signal: this.options.signal,
-    })
-  }
-
-  private locationOf(place: {hosts: string; root: string}): MetaproxyLocation {
-    const {zooKeeperAuth} = this.request
-    return {...place, ...(zooKeeperAuth === undefined ? {} : {auth: zooKeeperAuth})}
-  }
-
-  private async sendGuardAway({target}: RollbackView): Promise<void> {
-    const {clock, files, journalDirectory, processes = machineProcesses} = this.world
-    if (!target) return
-    await sendGuardAway(new GuardChannel(journalDirectory, this.request.table, target.cluster, files), clock, processes)
-  }
-
-  private mending() {
-    const {table} = this.request
-    return {
-      clock: this.world.clock,
-      emit: (event: UnstampedEvent) => this.hear(event),
-      request: {table, targetCluster: ''},
-    }
-  }
-
   private contextOf(observed: Observed, plan: RollbackPlan, effects: Effects): RollbackContext {
-    const {client, options, request, world} = this
+    const {opened, options, request, world} = this
+    const {client} = opened
     const {hints, store, view} = observed
     return {
       client,
@@ -288,25 +172,21 @@ export class Run {
       effects,
       emit: (event) => this.hear(event),
       hints: {...hints, settings: [...view.settings]},
-      journal: this.journal,
+      journal: opened.journal,
       plan,
       random: world.random,
       report: (progress) => this.step !== undefined && this.tell({progress, step: this.step, type: 'progress'}),
       request: {table: request.table, targetCluster: view.target?.cluster ?? ''},
       rollback: request,
-      sendGuardAway: () => this.sendGuardAway(view),
+      sendGuardAway: () => opened.sendGuardAway(view),
       signal: options.signal,
       source: client.cluster(request.sourceMetas),
       startMs: this.startMs,
       state: {deniesSource: false, returned: false, settingsPutBack: [], targetDenied: false},
       store,
-      target: this.targetOf(view),
+      target: opened.targetOf(view),
       view,
     }
-  }
-
-  private targetOf({target}: RollbackView): Cluster | undefined {
-    return target && target.metas.length > 0 ? this.client.cluster(target.metas) : undefined
   }
 
   /** Events of what rollback shares with a migration. */

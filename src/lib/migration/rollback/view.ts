@@ -43,7 +43,8 @@ export interface RollbackView {
   partitionCount: number
   /** Settings that this migration changed and that are not put back: as effects that were done. */
   settings: Effect[]
-  source: {cluster: string; metas: string[]}
+  /** `duplicatesAs`: master's `dup_cluster_name`, where it is another than the cluster's. */
+  source: {cluster: string; duplicatesAs?: string; metas: string[]}
   target?: {
     cluster: string
     /** The table of this name that was dropped last, while it can be recalled. */
