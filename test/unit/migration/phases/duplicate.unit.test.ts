@@ -374,7 +374,7 @@ describe('the duplication', () => {
       goes(script, [2500, DS_PAUSE])
       const {error} = await run(script)
       assert.ok(isMigratorError(error, 'duplicate.paused'))
-      assert.equal(error.message, 'duplication 7 was paused by somebody else')
+      assert.match(error.message, /somebody else.* duplication 7|duplication 7 .*somebody else/)
       assert.match(error.next!, /running the same command again lets it go on/)
     })
 
@@ -445,10 +445,10 @@ describe('the duplication', () => {
 
   describe('that stands still is given up', () => {
     const causes = [
-      [DS_INIT, /nothing moved for 60 s in DS_INIT; DS_INIT: the source makes its checkpoints/, /NFS/],
+      [DS_INIT, /nothing moved for (?:60 s|1 min) in DS_INIT; DS_INIT: the source makes its checkpoints/, /NFS/],
       [
         DS_APP,
-        /nothing moved for 60 s in DS_APP; partitions without a primary on b: 1$/,
+        /nothing moved for (?:60 s|1 min) in DS_APP; partitions without a primary on b: 1$/,
         /^Look at the logs of the servers named here; .* The duplication is kept; the same command goes on from here\.$/,
       ],
     ] as const
@@ -492,7 +492,7 @@ describe('the duplication', () => {
       script.failing('target configuration', 1, noLeader())
       const {error} = await run(script)
       assert.ok(isMigratorError(error, 'duplicate.stalled'))
-      assert.equal(error.message, 'the duplication of users could not be read for 60 s')
+      assert.match(error.message, /^the duplication of users could not be read for (?:60 s|1 min)$/)
     })
 
     it('and at its limit, telling what it waited for', async () => {
