@@ -41,6 +41,7 @@ export function cutoverLines(found: readonly CutoverFigures[]): string[] {
       spread(said),
       spread(over),
       spread(runs.map(({eagerMs}) => eagerMs)),
+      spread(runs.flatMap(({eagerMs, windowMs}) => (windowMs === undefined ? [] : [eagerMs - windowMs]))),
       spread(runs.map(({clientsMs}) => clientsMs)),
       (median(runs.map(({clientsMs}) => clientsMs)) / median(runs.map(({floorMs}) => floorMs))).toFixed(1),
       spread(runs.map(({totalMs}) => totalMs)),
@@ -57,6 +58,7 @@ export function cutoverLines(found: readonly CutoverFigures[]): string[] {
         'window, as said',
         'over the floor',
         'as a client saw it that asks at once',
+        'that less what is said',
         'as Go clients saw it',
         'clients : floor',
         'in all',
@@ -93,7 +95,8 @@ export function requestLines(found: readonly CutoverFigures[]): string[] {
 
 /** (c) */
 export function scaleLines(figures: ScaleFigures): string[] {
-  const {cpuOfMigrationPercent, drainMs, fullRound, lightRound, migrationMs, peakRssMb, statusMs} = figures
+  const {cpuOfMigrationPercent, drainMs, fullRound, lightRound, migrationMs, statusMs} = figures
+  const {peakRssMb, peakRssMbOfMigration} = figures
   const roundOf = ({cpuMs, tookMs}: ScaleFigures['fullRound']) =>
     `${tookMs.toFixed(0)} ms, ${cpuMs.toFixed(0)} ms of CPU`
   return [
@@ -108,7 +111,8 @@ export function scaleLines(figures: ScaleFigures): string[] {
           'migration up to the end of the drain',
           `${seconds(migrationMs)} s, ${cpuOfMigrationPercent.toFixed(0)} % of a core`,
         ],
-        ['largest resident size', `${peakRssMb.toFixed(0)} MB`],
+        ['its largest resident size', `${peakRssMbOfMigration.toFixed(0)} MB`],
+        ['with these rounds and the status in the same process', `${peakRssMb.toFixed(0)} MB`],
         ['table:migrate-status', `${statusMs.toFixed(0)} ms`],
       ],
     ),

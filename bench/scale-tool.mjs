@@ -68,6 +68,7 @@ async function main() {
     const startMs = performance.now()
     const {error, outcome, phases} = await migration(journalDirectory)
     const migrationMs = performance.now() - startMs
+    const peakRssMbOfMigration = peakRssMb
     const {system, user} = process.cpuUsage(before)
     if (error?.code !== 'switch.not_moved') throw new Error(`${outcome}: ${error?.message}`)
     const cluster = client.cluster(sourceMetas)
@@ -86,6 +87,7 @@ async function main() {
       migrationMs,
       outcome: error.code,
       peakRssMb,
+      peakRssMbOfMigration,
       statusMs: performance.now() - statusStartMs,
     }
   } finally {

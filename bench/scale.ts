@@ -12,7 +12,9 @@ export interface ScaleFigures {
   fullRound: RoundFigures
   lightRound: RoundFigures
   migrationMs: number
+  /** The rounds and the status in the same process included. */
   peakRssMb: number
+  peakRssMbOfMigration: number
   statusMs: number
 }
 
