@@ -35,7 +35,7 @@ export class Bound {
     this.requireFit()
     const undoMs = timersOf(state).configSyncMs + UNDO_MARGIN_MS
     const limitMs = Math.max(1, request.maxWriteDenyMs - undoMs)
-    this.limit = deadline(clock, limitMs, () => tooLong(request, limitMs, undoMs))
+    this.limit = deadline(clock, limitMs, () => this.tooLong(limitMs, undoMs))
     this.limit.signal.addEventListener('abort', () => this.giveUp(this.limit!.signal.reason), {once: true})
     this.tick({armedWallMs: clock.wallMs(), atMs: clock.nowMs(), limitMs, undoMs, wallMs: clock.wallMs()})
   }
@@ -74,11 +74,22 @@ export class Bound {
         const sentence = `this machine or this process stood still for ${Math.round(stoodStillMs / 1000)} s while writes to ${request.table} were denied: nothing could be done for them meanwhile`
         state.standstill = sentence
         emit({code: 'bound.standstill', message: sentence, type: 'warning'})
-        if (now.wallMs - last.armedWallMs > last.limitMs) this.giveUp(tooLong(request, last.limitMs, last.undoMs))
+        if (now.wallMs - last.armedWallMs > last.limitMs) this.giveUp(this.tooLong(last.limitMs, last.undoMs))
       }
 
       if (!this.signal.aborted) this.tick(now)
     })
+  }
+
+  private tooLong(limitMs: number, undoMs: number): MigratorError {
+    const {request, state} = this.context
+    const {maxWriteDenyMs, table} = request
+    const seconds = (ms: number) => Math.round(ms / 1000)
+    return new MigratorError(
+      'cutover.bound',
+      `the cutover of ${table} did not fit into --max-write-deny ${seconds(maxWriteDenyMs)}s: after ${seconds(limitMs)} s the deny must be taken back, which takes up to ${seconds(undoMs)} s${spreadOf(state)}`,
+      {next: 'Run the same command again at a quieter time, or with a larger --max-write-deny.'},
+    )
   }
 
   /** Ends the cutover for this reason. */
@@ -87,13 +98,12 @@ export class Bound {
   }
 }
 
-function tooLong({maxWriteDenyMs, table}: MigrationContext['request'], limitMs: number, undoMs: number): MigratorError {
-  const seconds = (ms: number) => Math.round(ms / 1000)
-  return new MigratorError(
-    'cutover.bound',
-    `the cutover of ${table} did not fit into --max-write-deny ${seconds(maxWriteDenyMs)}s: after ${seconds(limitMs)} s the deny must be taken back, which takes up to ${seconds(undoMs)} s`,
-    {next: 'Run the same command again at a quieter time, or with a larger --max-write-deny.'},
-  )
+/** What the servers took to hear of the deny, as it was seen: the sum of Preflight rests on what their timers say. */
+function spreadOf({window}: MigrationContext['state']): string {
+  const {lastRefusedAtMs, provedAtMs, setAtMs} = window
+  if (setAtMs === undefined) return ''
+  if (provedAtMs === undefined) return '; not every primary was seen to refuse writes in that time'
+  return `; the last primary refused writes after ${(((lastRefusedAtMs ?? provedAtMs) - setAtMs) / 1000).toFixed(1)} s`
 }
 
 /** Tells when writes were denied for longer than the bound, and why as far as that is known. */

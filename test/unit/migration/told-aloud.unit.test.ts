@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 
 import {isMigratorError} from '../../../src/lib/errors.js'
-import {Bound} from '../../../src/lib/migration/bound.js'
+import {sleep} from '../../../src/lib/clock.js'
+import {Bound, tellExceeded} from '../../../src/lib/migration/bound.js'
 import type {MigrationContext} from '../../../src/lib/migration/context.js'
 import {VirtualClock} from '../../sandbox/index.js'
 import {assertServes} from '../../simulation/judge.js'
@@ -49,6 +50,76 @@ describe('what goes wrong is told with its reason', function () {
     const bound = new Bound(context)
     bound.arm()
     bound.dispose()
+  })
+
+  it('a machine that slept while writes were denied: the wall clock went on, and what is over by it ends at once', async () => {
+    const virtual = new VirtualClock()
+    let sleptMs = 0
+    const clock = {
+      nowMs: () => virtual.nowMs(),
+      setTimer: (delayMs: number, callback: () => void) => virtual.setTimer(delayMs, callback),
+      wallMs: () => virtual.wallMs() + sleptMs,
+    }
+    const warnings: string[] = []
+    const setAtMs = clock.wallMs()
+    const context = {
+      clock,
+      dryRun: false,
+      emit: (event: {message: string}) => warnings.push(event.message),
+      request: {maxWriteDenyMs: 120_000, table: TABLE},
+      signal: new AbortController().signal,
+      state: {
+        facts: {source: {generation: '2.5'}},
+        timers: {configSyncMs: 1000, groupCheckMs: 10_000},
+        window: {lastRefusedAtMs: setAtMs + 900, provedAtMs: setAtMs + 1000, setAtMs},
+      },
+    } as unknown as MigrationContext
+    const bound = new Bound(context)
+    bound.arm()
+    await virtual.run(sleep(virtual, 10_000))
+    assert.equal(bound.signal.aborted, false)
+    sleptMs = 90_000
+    await virtual.run(sleep(virtual, 1500))
+    assert.match(warnings.join(), /stood still for 90 s while writes to users were denied/)
+    assert.equal(bound.signal.aborted, false, 'the bound is not over yet')
+    sleptMs += 60_000
+    await virtual.run(sleep(virtual, 1500))
+    assert.ok(isMigratorError(bound.signal.reason, 'cutover.bound'))
+    assert.match(bound.signal.reason.message, /120s: after 117 s .*; the last primary refused writes after 0\.9 s$/)
+    context.state.window.liftedAtMs = setAtMs + 170_000
+    tellExceeded(context)
+    assert.match(
+      warnings.at(-1)!,
+      /denied for 170\.0 s, longer than --max-write-deny 120s: this machine .* stood still for 60 s/,
+    )
+    bound.dispose()
+  })
+
+  it('no meta leader for longer than the bound', async () => {
+    simulation = await Simulation.open({guard: false, load: false})
+    let away = false
+    const driver = simulation.migrate(
+      {
+        onEvent(event) {
+          if (away || event.type !== 'phase-started' || event.phase !== 'drain') return
+          away = true
+          const {source} = simulation
+          for (const index of source.metaServers.keys()) void source.killMeta(index)
+          simulation.clock.setTimer(170_000, () => {
+            for (const index of source.metaServers.keys()) void source.startMeta(index)
+          })
+        },
+      },
+      {cutoverAttempts: 1},
+    )
+    const {error, outcome, warnings} = await simulation.run(driver.result)
+    assert.deepEqual([outcome, error?.code], ['stopped', 'drain.limit'])
+    assert.match(error!.message, /what became of duplication \d+ could not be read/)
+    assert.match(
+      warnings.join('\n'),
+      /longer than --max-write-deny 120s: ALARM: users may still be write-denied; .*no meta/,
+    )
+    await assertServes(simulation, 'source')
   })
 
   it('a flag without which the last mutation never ships', async () => {

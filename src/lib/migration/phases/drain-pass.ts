@@ -1,6 +1,5 @@
 import {sleep} from '../../clock.js'
 import {MigratorError} from '../../errors.js'
-import {DuplicationStatus} from '../../rpc/structs/duplication.js'
 import {factsOf, type MigrationContext, type PrimaryAt} from '../context.js'
 import {DENY_ENV} from '../effects-live.js'
 import type {Progress} from '../events.js'
@@ -14,8 +13,7 @@ import {BATCH_BYTES, batchingServers} from '../settings.js'
 import {timersOf} from '../timers.js'
 import {mayPass} from '../wait.js'
 import {requireLog, shippingOf} from './catch-up.js'
-import {whyNotDrained} from './drain-reasons.js'
-import {findEntry} from './duplicate.js'
+import {statusInWords, whyNotDrained} from './drain-reasons.js'
 import {StillDenied} from './still-denied.js'
 
 /** How often the metas are asked where the primaries are, what became of the duplication, and what was reported. */
@@ -228,12 +226,11 @@ export class DrainPass {
 
   private async notDrained(cause?: unknown): Promise<MigratorError> {
     const {book, context} = this
-    const entry = await findEntry(context)
-    const because = await whyNotDrained(context)
+    const [status, because] = await Promise.all([statusInWords(context), whyNotDrained(context)])
     const last = this.trouble ?? ([book.explain(0), book.worst].filter(Boolean).join('; ') || 'nothing could be read')
     return new MigratorError(
       'drain.limit',
-      `${context.request.table}: not everything accepted was on the target within the time of the drain; duplication ${entry.dupid} is in ${DuplicationStatus[entry.status]}; last seen: ${last}${because === '' ? '' : `; ${because}`}`,
+      `${context.request.table}: not everything accepted was on the target within the time of the drain; ${status}; last seen: ${last}${because === '' ? '' : `; ${because}`}`,
       {cause, next: 'Writes are allowed again. See that the target keeps up, then run the same command again.'},
     )
   }

@@ -1,5 +1,6 @@
 import {deadline} from '../../clock.js'
 import {messageOf, MigratorError} from '../../errors.js'
+import {DuplicationStatus} from '../../rpc/structs/duplication.js'
 import {factsOf, type MigrationContext} from '../context.js'
 import {listed} from '../proof/shipping.js'
 import {hostingServers} from '../settings.js'
@@ -11,11 +12,8 @@ const ASK_LIMIT_MS = 3000
 const STOPPING_FLAGS = ['empty_write_disabled', 'group_check_disabled'] as const
 
 /** What of servers, duplication and target keeps a drain from its end, in sentences; empty: nothing was found. */
-export async function whyNotDrained(context: MigrationContext): Promise<string> {
-  const reason = () => new MigratorError('drain.reasons_late', `no answer within ${ASK_LIMIT_MS / 1000} s`)
-  const limit = deadline(context.clock, ASK_LIMIT_MS, reason, context.signal)
-  const asking = {...context, signal: limit.signal}
-  try {
+export function whyNotDrained(context: MigrationContext): Promise<string> {
+  return shortly(context, async (asking) => {
     const found = await Promise.allSettled([stoppedWrites(asking), skipping(asking), targetTrouble(asking)])
     context.signal.throwIfAborted()
     return found
@@ -24,6 +22,30 @@ export async function whyNotDrained(context: MigrationContext): Promise<string> 
       )
       .filter((sentence) => sentence !== undefined)
       .join('; ')
+  })
+}
+
+/** What became of the duplication, as far as the metas tell in time: without a leader nobody waits for one here. */
+export function statusInWords(context: MigrationContext): Promise<string> {
+  return shortly(context, async ({request, signal, source, state}) => {
+    try {
+      const entries = await source.duplications(request.table, {signal, timeoutMs: ASK_LIMIT_MS})
+      const entry = entries.find(({dupid}) => dupid === state.dupid)
+      return entry
+        ? `duplication ${entry.dupid} is in ${DuplicationStatus[entry.status]}`
+        : `duplication ${state.dupid} is gone`
+    } catch (error) {
+      context.signal.throwIfAborted()
+      return `what became of duplication ${state.dupid} could not be read (${messageOf(error)})`
+    }
+  })
+}
+
+async function shortly<T>(context: MigrationContext, ask: (asking: MigrationContext) => Promise<T>): Promise<T> {
+  const reason = () => new MigratorError('drain.reasons_late', `no answer within ${ASK_LIMIT_MS / 1000} s`)
+  const limit = deadline(context.clock, ASK_LIMIT_MS, reason, context.signal)
+  try {
+    return await ask({...context, signal: limit.signal})
   } finally {
     limit.dispose()
   }
