@@ -50,6 +50,8 @@ export class ScriptedSide {
   failMode = 'FAIL_SLOW'
   generation: Generation = '2.5'
   isThere = true
+  /** Duplications to other clusters. */
+  others: {dupid: number; remote: string}[] = []
   metaLevel = 400
   partitions: ScriptedPartition[] = [
     {committed: 100, gap: 0, prepared: 100},
@@ -251,7 +253,8 @@ export class ScriptedMigration {
       async duplications(_table: string, limits?: {signal?: AbortSignal}) {
         await ask('duplications', limits)
         const {createTsMs, dupid, remote, status} = side
-        return status === undefined ? [] : [{createTsMs, dupid, remote, status}]
+        const others = side.others.map((other) => ({createTsMs, status: DuplicationStatus.DS_LOG, ...other}))
+        return status === undefined ? others : [{createTsMs, dupid, remote, status}, ...others]
       },
       async info(limits?: {signal?: AbortSignal}) {
         await ask('info', limits)

@@ -322,6 +322,75 @@ describe('the deny', () => {
     })
   })
 
+  it('waits for the moment from which the servers hear of it soonest one after the other', async () => {
+    const script = ready()
+    const {clock, state} = script
+    state.ticks = new Map([
+      [FIRST, {afterMs: 20_000, byMs: 20_100, startTime: 'today'}],
+      [SECOND, {afterMs: 22_000, byMs: 22_100, startTime: 'today'}],
+    ])
+    let atMs = 0
+    script.onEffect = () => {
+      atMs = clock.nowMs()
+    }
+
+    assert.equal((await run(script)).error, undefined)
+    assert.equal(atMs, state.moment?.atMs)
+    assert.equal(atMs, 18_500)
+    assert.ok(progress(script).length > 0)
+  })
+
+  it('does not wait for a moment that has passed', async () => {
+    const script = ready({}, {arm: async () => void (script.state.moment = {atMs: -5000, spreadMs: 1})})
+    assert.equal((await run(script)).error, undefined)
+    assert.equal(script.clock.nowMs(), 0)
+  })
+
+  it('has the syncs written down at which servers heard of it', async () => {
+    const script = ready()
+    const {clock, source, state} = script
+    state.startTimes = new Map([
+      [FIRST, 'today'],
+      [SECOND, 'today'],
+    ])
+    script.afterEffect = () => {
+      source.answers = ['open', 'open']
+      clock.setTimer(3050, () => {
+        source.answers = ['refusing', 'refusing']
+      })
+    }
+
+    await run(script)
+    await clock.advance(0)
+    const ticks = script.records.find(({kind}) => kind === 'ticks')
+    assert.ok(ticks?.kind === 'ticks')
+    assert.deepEqual(Object.keys(ticks.servers).sort(), [FIRST, SECOND])
+  })
+
+  it('asks about duplications to other clusters that Preflight has not seen', async () => {
+    const script = ready()
+    const {facts} = script.state
+    script.source.others = [
+      {dupid: 8, remote: 'd'},
+      {dupid: 9, remote: 'c'},
+    ]
+    const {error} = await run(script)
+    assert.ok(isMigratorError(error, 'duplicate.others'))
+    assert.match(error.message, /\(8 to d, 9 to c\)/)
+    assert.match(error.next!, /^Nothing was denied\./)
+    assertUntouched(script)
+    facts!.source.duplications.push({dupid: 8} as never, {dupid: 9} as never)
+    assert.equal((await run(script)).error, undefined)
+  })
+
+  it('bears a source whose table cannot be found for a moment', async () => {
+    const script = ready()
+    script.source.isThere = false
+    script.context.hints.deny = 'timeout*write'
+    assert.equal((await run(script)).error, undefined)
+    assert.equal(script.state.envDifferences, undefined)
+  })
+
   it('bears a meta that does not answer for a moment', async () => {
     const script = ready()
     script.failing(`source config ${FIRST} duplicate_log_batch_bytes`, 2, new MigratorError('meta.error', 'no leader'))

@@ -155,6 +155,29 @@ describe('the end of a migration', () => {
     })
   })
 
+  it('is not one where a setting could not be put back', async () => {
+    const script = handedOver()
+    script.context.hints.settings.push(setting, {...setting, server: SECOND})
+    script.onEffect = (effect) => {
+      if (effect.kind === 'set-server-config' && effect.server === SECOND)
+        throw new MigratorError('rpc.timeout', 'no answer')
+    }
+
+    const {error} = await finished(script)
+    assert.ok(isMigratorError(error, 'finish.settings_left'))
+    assert.match(error.message, /^users is moved, and .*duplicate_log_batch_bytes back to 4096 on 10\.0\.0\.2:34801/)
+    assert.deepEqual(error.facts, {settings: 1})
+    assert.equal(script.state.settingsPutBack.length, 1)
+  })
+
+  it('forgets that servers hear of envs within a second', async () => {
+    const script = handedOver()
+    script.state.timers = {configSyncMs: 1000, groupCheckMs: 10_000}
+    script.state.fast = {metaMs: 1, servers: new Map([[FIRST, {loweredAtMs: 0, oldMs: 30_000}]])}
+    await finished(script)
+    assert.equal(script.state.timers.configSyncMs, 30_000)
+  })
+
   it('stops where the duplication cannot be removed', async () => {
     const script = handedOver()
     script.onEffect = () => {
