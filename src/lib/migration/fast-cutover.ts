@@ -1,3 +1,4 @@
+import {sleep} from '../clock.js'
 import {messageOf} from '../errors.js'
 import {plural} from '../plural.js'
 import {factsOf, type MigrationContext} from './context.js'
@@ -152,11 +153,47 @@ export function believeOldInterval(state: MigrationContext['state'], fast: FastC
   return oldMs
 }
 
-/** Takes the short interval back when the meta leader answers twice as slowly as before. */
-export async function watchMeta(context: MigrationContext): Promise<void> {
+/** Watches the meta leader while something else is done that takes long. */
+export async function whileWatchingMeta<T>(context: MigrationContext, work: Promise<T>): Promise<T> {
+  const ending = new AbortController()
+  const signal = AbortSignal.any([context.signal, ending.signal])
+  let trouble: {error: unknown} | undefined
+  const watching = watchMetaOn(context, signal).catch((error: unknown) => {
+    trouble = {error}
+  })
+  let done: T
+  try {
+    done = await work
+  } finally {
+    ending.abort(new Error('it is done'))
+    await watching
+  }
+
+  if (trouble) throw trouble.error
+  return done
+}
+
+async function watchMetaOn(context: MigrationContext, signal: AbortSignal): Promise<void> {
+  try {
+    for (;;) {
+      await sleep(context.clock, LOOK_EVERY_MS, signal)
+      try {
+        await watchMeta(context, signal)
+      } catch (error) {
+        // Whether it is slow is asked again; that it is away is noticed by whoever needs it.
+        if (!mayPass(error)) throw error
+      }
+    }
+  } catch (error) {
+    if (!signal.aborted) throw error
+  }
+}
+
+/** Takes the short interval back when the meta leader answers twice as slowly as before. @param signal ends the measuring only */
+export async function watchMeta(context: MigrationContext, signal = context.signal): Promise<void> {
   const {fast} = context.state
   if (!fast) return
-  const nowMs = await metaAnswerMs(context)
+  const nowMs = await metaAnswerMs(context, signal)
   if (nowMs < SLOW_META_MS || nowMs < 2 * fast.metaMs) return
   context.emit({
     code: 'fast-cutover.off',
@@ -190,11 +227,11 @@ export async function restoreSyncInterval(context: MigrationContext, signal: Abo
 }
 
 /** The quickest of a few answers: the slow ones have other reasons. */
-async function metaAnswerMs(context: MigrationContext): Promise<number> {
+async function metaAnswerMs(context: MigrationContext, signal = context.signal): Promise<number> {
   let best = Number.POSITIVE_INFINITY
   for (let sample = 0; sample < META_SAMPLES; sample++) {
     const startMs = context.clock.nowMs()
-    await context.source.info({signal: context.signal})
+    await context.source.info({signal})
     best = Math.min(best, context.clock.nowMs() - startMs)
   }
 

@@ -106,13 +106,38 @@ describe('a config sync that was shortened', function () {
     assert.deepEqual(warnings(driver), [])
   })
 
+  it('is taken back for that in the middle of a long comparison of rows, too', async () => {
+    simulation = await Simulation.open({guard: false})
+    const before = intervals()
+    let taken: string | undefined
+    let phase = ''
+    const driver = simulation.migrate(
+      {
+        onEvent(event) {
+          if (event.type === 'phase-started') phase = event.phase
+          if (event.type === 'warning' && event.code === 'fast-cutover.off') taken = phase
+          if (event.type !== 'phase-started' || event.phase !== 'verify') return
+          simulation.source.faults.delayReplies('RPC_CM_CLUSTER_INFO', 400, {count: 10_000})
+          for (const call of ['RPC_RRDB_RRDB_GET_SCANNER', 'RPC_RRDB_RRDB_SCAN'])
+            simulation.target.faults.delayReplies(call, 4500, {count: 12})
+        },
+      },
+      {verify: 'full'},
+    )
+    const result = await simulation.run(driver.result)
+    assert.equal(result.outcome, 'migrated', result.error?.message)
+    assert.equal(taken, 'verify')
+    assert.deepEqual(intervals(), before)
+    await assertServes(simulation, 'target')
+  })
+
   /** kill -9 of the driver while the interval is short. */
   async function killed(during: 'catch-up' | 'drain', guard: boolean) {
     simulation = await Simulation.open({guard})
     const before = intervals()
     const driver = simulation.migrate({
       onEvent(event, life) {
-        if (event.type === 'progress' && event.phase === during) life.kill()
+        if (event.type === 'progress' && 'phase' in event && event.phase === during) life.kill()
       },
     })
     await simulation.until('the death of the driver', () => !driver.life.isAlive)

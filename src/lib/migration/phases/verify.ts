@@ -2,6 +2,7 @@ import {MigratorError} from '../../errors.js'
 import {plural} from '../../plural.js'
 import type {MigrationContext, Phase} from '../context.js'
 import type {Progress} from '../events.js'
+import {whileWatchingMeta} from '../fast-cutover.js'
 import type {VerifyMode} from '../request.js'
 import {timersOf} from '../timers.js'
 import {shortestRereadLimitMs, verdictOf, type VerifyReport, verifyTable} from '../verify/index.js'
@@ -43,7 +44,7 @@ async function wait(context: MigrationContext, report: (progress: Progress) => v
   const partitions = state.fullVerifyBecause === undefined ? state.compareAgain : undefined
   const recentKeys = state.recentKeys ?? new RecentKeys()
   state.recentKeys = recentKeys
-  const result = await verifyTable({
+  const comparing = verifyTable({
     clock,
     emit: (seen) =>
       report({
@@ -70,6 +71,7 @@ async function wait(context: MigrationContext, report: (progress: Progress) => v
     signal,
     ...sides,
   })
+  const result = await whileWatchingMeta(context, comparing)
   state.verification = {
     partitions: result.partitions,
     rowsCompared: result.rowsCompared,
