@@ -99,6 +99,15 @@ const THEMES: Record<string, Theme> = {
     return {faults}
   },
 
+  // Much of what was accepted is still to be shipped when the last server hears of the deny.
+  'a backlog in the drain'(random, {verify}) {
+    const side = 'source'
+    const deaf = aim(random, 'no-ticks', near(random, ['effect:deny']), {lastsMs: oneOf(random, [6000, 12_000]), side})
+    const stuck = aim(random, 'nothing-ships', near(random, ['effect:deny']), {lastsMs: oneOf(random, [8000, 15_000])})
+    const world = {keys: 4, partitions: 1, valueBytes: 1500, writesPerSecond: 4}
+    return {faults: [deaf, stuck], world: {...world, verify: chance(random, 0.6) ? 'none' : verify}}
+  },
+
   'a server that does not hear of the deny'(random) {
     const at = near(random, ['phase:deny', 'effect:deny', 'effect:deny', 'phase:drain'], 500)
     const more = {lastsMs: oneOf(random, [5000, 15_000, 60_000]), side: 'source' as const}

@@ -159,11 +159,20 @@ export const planted: readonly PlantedBug[] = [
     'if (dryRun || context.hints.settings.length === 0 || state.dupid !== 0) return',
     'if (dryRun || context.hints.settings.length === 0) return',
   ]),
-  bug('source-left-open', 'the source is not closed after the switch', [
-    `${lib}/phases/switch.ts`,
-    "{act: closeSource, title: 'send remaining clients of the source away', wait: proveClosed},",
-    '',
-  ]),
+  bug(
+    'source-left-open',
+    'the source is not closed after the switch, and nobody looks at the end whether it is',
+    [
+      `${lib}/phases/switch.ts`,
+      "{act: closeSource, title: 'send remaining clients of the source away', wait: proveClosed},",
+      '',
+    ],
+    [
+      `${lib}/phases/keep-closed.ts`,
+      'if (found === CLOSED) return',
+      'if (found !== CLOSED || found === CLOSED) return',
+    ],
+  ),
   bug('settings-left', 'settings of servers are not put back at the end', [
     `${lib}/phases/finish.ts`,
     '{act: restore,',
