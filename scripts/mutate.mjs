@@ -1,6 +1,6 @@
-// `npm run mutate -- FILE…`: mutation tests with Stryker. Without files: all that decide.
+// `npm run mutate -- FILE…`: mutation tests with Stryker. Without files: all that decide. `--near`: only by the tests near to them.
 // Tells for each file how many mutants were killed and leaves the survivors in coverage/mutation/<file>.txt.
-// Ends with 1 where fewer than 85 % were killed that docs/mutation.md does not explain.
+// Ends with 1 where fewer than 85 % of a file's were killed (docs/mutation.md says why).
 import {spawnSync} from 'node:child_process'
 import {existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs'
 import {tmpdir} from 'node:os'

@@ -341,7 +341,14 @@ describe('the deny', () => {
   })
 
   it('does not wait for a moment that has passed', async () => {
-    const script = ready({}, {arm: async () => void (script.state.moment = {atMs: -5000, spreadMs: 1})})
+    const script = ready(
+      {},
+      {
+        async arm() {
+          script.state.moment = {atMs: -5000, spreadMs: 1}
+        },
+      },
+    )
     assert.equal((await run(script)).error, undefined)
     assert.equal(script.clock.nowMs(), 0)
   })

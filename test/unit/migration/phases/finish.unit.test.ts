@@ -155,6 +155,62 @@ describe('the end of a migration', () => {
     })
   })
 
+  describe('keeps the source closed', () => {
+    it('to the end: what somebody else set in between is replaced once more', async () => {
+      for (const [deny, words] of [
+        [undefined, 'nothing'],
+        ['timeout*write', 'timeout*write'],
+      ] as const) {
+        const script = handedOver()
+        script.afterEffect = ({kind}) => {
+          if (kind !== 'remove-duplication') return
+          if (deny === undefined) script.source.envs.delete(DENY)
+          else script.source.envs.set(DENY, deny)
+        }
+
+        assert.equal((await finished(script)).error, undefined)
+        assert.deepEqual(script.kinds, ['remove-duplication', 'close-source'])
+        assert.equal(script.source.envs.get(DENY), 'reconfig*all')
+        const [warning] = script.state.warnings
+        assert.equal(
+          warning,
+          `somebody replaced replica.deny_client_request=reconfig*all on the source's users by ${words}: it is closed again`,
+        )
+        assert.ok(script.words.includes(warning))
+        assert.ok(script.told.includes('finish.closed_again'))
+        // Whoever did it may do it again.
+        assert.equal(script.clock.nowMs(), 3000)
+      }
+    })
+
+    it('three times, against whoever sets something else each time', async () => {
+      for (const [deny, words] of [
+        [undefined, 'deleted'],
+        ['timeout*write', 'timeout*write'],
+      ] as const) {
+        const script = handedOver()
+        script.afterEffect = () => {
+          if (deny === undefined) script.source.envs.delete(DENY)
+          else script.source.envs.set(DENY, deny)
+        }
+
+        const {error} = await finished(script)
+        assert.ok(isMigratorError(error, 'finish.reopened'))
+        assert.match(error.message, new RegExp(`is ${words.replace('*', String.raw`\*`)} again and again`))
+        assert.match(error.next!, /^b serves\. Find out who sets it/)
+        assert.deepEqual(error.facts, {found: deny})
+        assert.equal(script.kinds.filter((kind) => kind === 'close-source').length, 3)
+      }
+    })
+
+    it('unless it was dropped', async () => {
+      const script = handedOver()
+      script.source.isThere = false
+      assert.equal((await finished(script)).error, undefined)
+      assert.deepEqual(script.kinds, ['remove-duplication'])
+    })
+  })
+
   it('is not one where a setting could not be put back', async () => {
     const script = handedOver()
     script.context.hints.settings.push(setting, {...setting, server: SECOND})
