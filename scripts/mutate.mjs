@@ -45,14 +45,32 @@ function areaOf(file) {
   return areas.find(({files}) => files.includes(file)) ?? {files: [file], tests: testsIn('test/unit')}
 }
 
-/** Unit tests that import one of the files, or lie in a folder of the same name: they take milliseconds. */
+/** Unit tests that import one of the files, or where none does, neighbours by way of which it is imported: they take milliseconds. */
 function nearTests(files) {
-  const folders = files.map((file) => file.slice(0, file.lastIndexOf('/')).replace(/^src\/lib/, 'test/unit'))
-  return testsIn('test/unit').filter((test) => {
-    if (folders.some((folder) => folder.split('/').length > 3 && test.startsWith(`${folder}/`))) return true
-    const text = readFileSync(join(root, test), 'utf8')
-    return files.some((file) => text.includes(`/${file.slice('src/'.length).replace(/ts$/, 'js')}'`))
+  return [...new Set(files.flatMap((file) => nearest([file], testsIn('test/unit'))))]
+}
+
+function nearest(files, tests, seen = new Set(files)) {
+  const found = files.flatMap((file) => importersOf(file, tests))
+  if (found.length > 0) return found
+  const neighbours = files
+    .flatMap((file) => importersOf(file, filesIn(file.slice(0, file.lastIndexOf('/')))))
+    .filter((file) => !seen.has(file))
+  return neighbours.length === 0 ? [] : nearest(neighbours, tests, new Set([...seen, ...neighbours]))
+}
+
+/** Those of the candidates that import a file, from its own folder or another one. */
+function importersOf(file, candidates) {
+  const name = file.slice(file.lastIndexOf('/') + 1).replace(/ts$/, 'js')
+  const path = `/${file.slice('src/'.length).replace(/ts$/, 'js')}'`
+  return candidates.filter((candidate) => {
+    const text = readFileSync(join(root, candidate), 'utf8')
+    return text.includes(path) || (isBeside(candidate, file) && text.includes(`'./${name}'`))
   })
+}
+
+function isBeside(one, other) {
+  return one.slice(0, one.lastIndexOf('/')) === other.slice(0, other.lastIndexOf('/'))
 }
 
 function configOf(files, tests, report, scratch) {
