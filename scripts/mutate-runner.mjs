@@ -20,7 +20,7 @@ const FIRST = 6
 const BUDGET_MS = 5000
 /** A test is cut when it has used so much more of the processor than in the dry run, or so many ms more. */
 const CUT_FACTOR = 10
-const CUT_MS = 1500
+const CUT_MS = 800
 
 class Reporter {
   static tests = []

@@ -20,8 +20,8 @@ export const [FIRST, SECOND] = ['10.0.0.1:34801', '10.0.0.2:34801']
 const PRIMARY = PartitionStatus.PS_PRIMARY
 
 /** What a primary does with clients. */
-/** `deaf`: silent, and reads are refused. */
-export type Answers = 'closed' | 'deaf' | 'open' | 'refusing' | 'silent'
+/** `deaf`: silent, and reads are refused; `unread`: only reads are refused. */
+export type Answers = 'closed' | 'deaf' | 'open' | 'refusing' | 'silent' | 'unread'
 
 /** What one partition's primary tells; the second partition has 100 decrees more. */
 export interface ScriptedPartition {
@@ -363,7 +363,8 @@ export class ScriptedMigration {
       throw new MigratorError('rpc.timeout', `${address} did not answer`)
     }
 
-    if (answers === 'closed' || answers === 'deaf' || (isWrite && answers === 'refusing')) {
+    const refusesReads = answers === 'deaf' || answers === 'unread'
+    if (answers === 'closed' || (!isWrite && refusesReads) || (isWrite && answers === 'refusing')) {
       throw new MigratorError('rpc.server_error', 'refused', {facts: {error: 'ERR_INVALID_STATE'}})
     }
 

@@ -428,6 +428,17 @@ describe('the drain', () => {
       assert.ok(script.events.some((event) => event.type === 'progress' && event.step === 'drain once more'))
     })
 
+    it('and leaves nothing paused when that comes to no end', async () => {
+      const script = denied()
+      script.afterEffect = ({kind}) => {
+        if (kind === 'pause-duplication') script.source.ballots[1] = 4
+        if (kind === 'resume-duplication') script.abort.abort(new Error('Ctrl-C'))
+      }
+
+      assert.equal((await drained(script)).error?.message, 'Ctrl-C')
+      assert.equal(script.state.paused, false)
+    })
+
     it('within the same limit', async () => {
       const script = denied({limits: {...denied().context.request.limits, drainMs: 10_000}})
       moves(script, 8000)

@@ -157,6 +157,34 @@ describe('a proof on every primary', () => {
     assert.equal(scene.asked(`write ${FIRST}`), 0)
   })
 
+  it('of a closed source does not take a primary for closed that refuses reads alone', async () => {
+    const scene = new Scene('reconfig-all')
+    scene.script.source.answers = ['unread', 'closed', 'closed']
+    await assert.rejects(scene.prove({limitMs: 1000}), (error) => {
+      assert.ok(isMigratorError(error, 'deny.not_proved'))
+      assert.match(
+        error.message,
+        /partition 0: 10\.0\.0\.1:34801 answered writes: not-denied \(error 13\), reads: refused$/,
+      )
+      return true
+    })
+  })
+
+  it('asks all partitions of a server at once when one of them has changed', async () => {
+    const scene = new Scene('writable')
+    const {source} = scene.script
+    source.primaries = [FIRST, FIRST, FIRST, FIRST]
+    source.ballots = [3, 3, 3, 3]
+    scene.script.onAsk = (question) =>
+      question.startsWith('write')
+        ? new Promise((resolve) => {
+            scene.script.clock.setTimer(50, resolve)
+          })
+        : undefined
+    await scene.prove()
+    assert.equal(scene.script.clock.nowMs(), 100)
+  })
+
   describe('is given up', () => {
     for (const [wanted, answers, words] of [
       [
