@@ -46,6 +46,8 @@ export class ScriptedSide {
   createTsMs = 0
   duplicating = true
   dupid = DUPID
+  /** What else the metas tell of the duplication. */
+  entry: object = {}
   envs = new Map<string, string>()
   failMode = 'FAIL_SLOW'
   generation: Generation = '2.5'
@@ -254,7 +256,7 @@ export class ScriptedMigration {
         await ask('duplications', limits)
         const {createTsMs, dupid, remote, status} = side
         const others = side.others.map((other) => ({createTsMs, status: DuplicationStatus.DS_LOG, ...other}))
-        return status === undefined ? others : [{createTsMs, dupid, remote, status}, ...others]
+        return status === undefined ? others : [{createTsMs, dupid, remote, status, ...side.entry}, ...others]
       },
       async info(limits?: {signal?: AbortSignal}) {
         await ask('info', limits)

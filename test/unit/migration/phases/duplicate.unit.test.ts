@@ -404,6 +404,173 @@ describe('the duplication', () => {
     })
   })
 
+  describe('has the config sync shortened', () => {
+    const fast = (status: DuplicationStatus) => {
+      const script = known(status, {fastCutover: 'on'})
+      script.source.config.set('config_sync_interval_ms', '30000')
+      return script
+    }
+
+    const loweredAt = (script: ScriptedMigration) => {
+      const atMs: number[] = []
+      script.onEffect = ({kind}) => void (kind === 'set-server-config' && atMs.push(script.clock.nowMs()))
+      return atMs
+    }
+
+    it('once the target has all of its primaries', async () => {
+      const script = fast(DS_PREPARE)
+      script.target.primaries[1] = null
+      script.source.partitions[1]!.durable = 5
+      const atMs = loweredAt(script)
+      goes(script, [2500, DS_APP], [9500, DS_LOG])
+      script.clock.setTimer(5500, () => {
+        script.target.primaries[1] = '10.0.1.2:34801'
+      })
+      await run(script)
+      assert.deepEqual(atMs, [6000, 6000])
+      assert.notEqual(script.state.fast, undefined)
+    })
+
+    it('in DS_LOG at the latest', async () => {
+      const script = fast(DS_PREPARE)
+      const atMs = loweredAt(script)
+      goes(script, [2500, DS_LOG])
+      await run(script)
+      assert.deepEqual(atMs, [3000, 3000])
+    })
+
+    it('again on a server that came back, 10 s later', async () => {
+      const script = fast(DS_APP)
+      const atMs = loweredAt(script)
+      goes(script, [15_500, DS_LOG])
+      script.clock.setTimer(3500, () => script.source.config.set(`${FIRST} config_sync_interval_ms`, '30000'))
+      await run(script)
+      assert.deepEqual(atMs, [0, 0, 10_000])
+    })
+
+    it('never before', async () => {
+      const script = fast(DS_PREPARE)
+      const atMs = loweredAt(script)
+      script.clock.setTimer(15_500, () => script.abort.abort(new Error('enough')))
+      assert.equal((await run(script)).error?.message, 'enough')
+      assert.deepEqual([atMs, script.state.fast], [[], undefined])
+    })
+  })
+
+  it('is not there any more when somebody removes it', async () => {
+    const script = known(DS_APP)
+    script.clock.setTimer(1500, () => {
+      script.source.status = undefined
+    })
+    const {error} = await run(script)
+    assert.ok(isMigratorError(error, 'duplicate.vanished'))
+    assert.match(error.message, /duplication 7 of users to b is gone/)
+    assert.match(error.next!, /drop the copy on the target and run the same command again/)
+  })
+
+  it('has its confirmed mutations counted where the metas tell them, and none for less than nothing', async () => {
+    const states = (...decrees: number[]) =>
+      new Map(decrees.map((confirmedDecree, index) => [index, {confirmedDecree}]))
+    for (const [entry, wanted] of [
+      [{partitionStates: states(40, -1, 2)}, 42],
+      [
+        {
+          progress: new Map([
+            [0, 30],
+            [1, -1],
+            [2, 3],
+          ]),
+        },
+        33,
+      ],
+      [{}, 5],
+    ] as const) {
+      const script = known(DS_APP)
+      script.state.confirmedMutations = 5
+      script.source.entry = entry
+      goes(script, [1500, DS_LOG])
+      await run(script)
+      assert.equal(script.state.confirmedMutations, wanted)
+    }
+  })
+
+  describe('moves', () => {
+    const slowly = () => {
+      const script = known(DS_APP)
+      script.source.partitions[1]!.durable = 5
+      script.target.primaries = [null, null]
+      return script
+    }
+
+    it('with each primary and each secondary of the target', async () => {
+      const script = slowly()
+      const {clock, target} = script
+      clock.setTimer(50_000, () => {
+        target.primaries[0] = '10.0.1.1:34801'
+      })
+      clock.setTimer(100_000, () => {
+        target.secondaries[0] = ['10.0.1.2:34801']
+      })
+      clock.setTimer(150_000, () => {
+        target.primaries[1] = '10.0.1.2:34801'
+      })
+      goes(script, [200_500, DS_LOG])
+      assert.equal((await run(script)).error, undefined)
+      assert.equal(
+        texts(script)[2],
+        'DS_APP: the target copies the checkpoint: 1 of 2 partitions with a primary, 1 with a secondary too',
+      )
+      assert.equal(
+        texts(script)[3],
+        'DS_APP: the target copies the checkpoint: 2 of 2 partitions with a primary, 1 with a secondary too',
+      )
+    })
+
+    it('not with a secondary that has no primary', async () => {
+      const script = slowly()
+      script.clock.setTimer(50_000, () => {
+        script.target.secondaries[0] = ['10.0.1.2:34801']
+      })
+      assert.ok(isMigratorError((await run(script)).error, 'duplicate.stalled'))
+    })
+
+    it('with what partitions report that ship', async () => {
+      const script = known(DS_LOG)
+      const {clock, source} = script
+      // Nobody reports our duplication.
+      source.dupid = 99
+      const entries = script.context.source.duplications.bind(script.context.source)
+      script.context.source.duplications = async (table, asked) =>
+        (await entries(table, asked)).map((entry) => ({...entry, dupid: DUPID}))
+      clock.setTimer(50_000, () => {
+        source.dupid = DUPID
+        source.duplicating = false
+      })
+      clock.setTimer(100_000, () => {
+        source.duplicating = true
+      })
+      assert.equal((await run(script)).error, undefined)
+    })
+  })
+
+  it('is not made on a target that is making a table all the time', async () => {
+    const script = known(DS_PREPARE, {limits: {...limits, stallMs: 200_000}})
+    script.failing('target configuration', Number.POSITIVE_INFINITY, metaSays('ERR_BUSY_CREATING'))
+    assert.ok(isMigratorError((await run(script)).error, 'duplicate.target_exists'))
+    assert.equal(script.clock.nowMs(), 60_000)
+  })
+
+  it('names all partitions that moved too early', async () => {
+    const script = known(DS_PREPARE)
+    script.context.hints.ballotsAtAdd = {0: 1, 1: 1}
+    const {error} = await run(script)
+    assert.ok(isMigratorError(error, 'duplicate.primary_moved'))
+    assert.equal(error.facts.partitions, '0,1')
+    const unknown = known(DS_PREPARE)
+    unknown.context.hints.ballotsAtAdd = {0: 3}
+    assert.equal((await run(unknown)).error?.facts.partitions, '1')
+  })
+
   describe('helps partitions that have nothing to copy', () => {
     const stuck = () => {
       const script = known(DS_APP, {limits: {...limits, stallMs: 500_000}})
