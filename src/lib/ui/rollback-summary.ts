@@ -77,6 +77,8 @@ export function rollbackPlanLines(found: readonly string[], effects: readonly st
 /** Outcomes after which the same command goes on. */
 const sameCommandGoesOn: ReadonlySet<RollbackOutcome> = new Set(['stopped', 'write-denied'])
 
+const capitalized = (text: string) => text.slice(0, 1).toUpperCase() + text.slice(1)
+
 function stoppedIn({steps}: RollbackResult): string | undefined {
   const failed = steps.find(({state}) => state === 'failed')
   return failed && stepTitles[failed.step]
@@ -91,6 +93,9 @@ export function rollbackSummaryLines(result: RollbackResult, width: number, comm
   if (outcome === 'dry-run') lines.push('', ...rollbackPlanLines(found, effects, width))
   if (writableAfterMs !== undefined)
     lines.push(`  Every primary was proved to accept writes after ${formatDuration(writableAfterMs)}.`)
+  // In the list it may be cut off, and it tells how long writes were denied for it.
+  const removed = steps.find(({state, step}) => step === 'remove-duplication' && state === 'done')
+  if (removed) lines.push(...paragraph(`${capitalized(removed.summary)}.`, '    ', width, '  '))
   for (const {state, summary} of steps.filter((step) => step.state === 'skipped'))
     lines.push(...paragraph(`${state}: ${summary}`, '  ', width))
   if (settingsPutBack.length > 0) lines.push(`  Settings put back: ${settingsPutBack.length}.`)
