@@ -374,6 +374,15 @@ describe('the deny', () => {
     assert.deepEqual(Object.keys(ticks.servers).sort(), [FIRST, SECOND])
   })
 
+  it('is not set after servers have counted mutations that they lost', async () => {
+    const script = ready()
+    script.source.counters.set('replica*eon.replica*dup_recent_mutation_loss_count@2.1', 4)
+    const {error} = await run(script)
+    assert.ok(isMigratorError(error), String(error))
+    assert.match(error.message, /partitions 1 that they did not find/)
+    assertUntouched(script)
+  })
+
   it('asks about duplications to other clusters that Preflight has not seen', async () => {
     const script = ready()
     const {facts} = script.state
