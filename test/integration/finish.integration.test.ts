@@ -5,6 +5,7 @@ import type {MigrationEvent} from '../../src/lib/migration/events.js'
 import type {MigrationRequest} from '../../src/lib/migration/index.js'
 import {readStatus} from '../../src/lib/migration/status/index.js'
 import {type Bed, onBed} from '../sandbox/test-bed.js'
+import {MemoryFiles} from '../support/memory-files.js'
 import {RollbackBed, ROOT} from '../support/rollback-bed.js'
 
 const DENY_ENV = 'replica.deny_client_request'
@@ -63,6 +64,21 @@ describe('the end of a migration', () => {
       }),
     )
   }
+
+  it(
+    'on another machine, without the journal, finds what the first one had set by what the servers are configured with',
+    onTable(async (at) => {
+      const original = batchBytes(at)
+      const jam = on(finishBegins, () => at.source.failCall('GET /updateConfig', 'out of luck', {count: 1_000_000}))
+      assert.equal((await at.migrate({}, undefined, jam)).outcome, 'switched-unfinished')
+      at.source.faults.clear()
+      assert.notDeepEqual(batchBytes(at), original)
+      at.files = new MemoryFiles()
+      const result = await at.migrate()
+      assert.equal(result.outcome, 'migrated', JSON.stringify(result.error))
+      assert.deepEqual(batchBytes(at), original)
+    }),
+  )
 
   it(
     'counts what was set on a server that is down as gone with it',

@@ -9,7 +9,9 @@ export interface FaultFilter {
 }
 
 type Effect =
-  {delayMs: number; kind: 'delay'} | {error: string; kind: 'fail'} | {kind: 'close-after' | 'ignore' | 'lose-answer'}
+  | {delayMs: number; kind: 'delay' | 'late'}
+  | {error: string; kind: 'fail'}
+  | {kind: 'close-after' | 'ignore' | 'lose-answer'}
 
 interface Rule {
   address: string | undefined
@@ -18,7 +20,7 @@ interface Rule {
   left: number
 }
 
-/** What a call meets: before it runs (`delay`, `ignore`, `fail`) or after it ran (`lose-answer`, `close-after`). */
+/** What a call meets: before it runs (`late`, `ignore`, `fail`) or after it ran (`delay`, `lose-answer`, `close-after`). */
 export type FaultOutcome = Effect | undefined
 
 /**
@@ -35,6 +37,11 @@ export class FaultRules {
   /** The call runs and is answered `delayMs` late. */
   delayReplies(call: string, delayMs: number, filter: FaultFilter = {}): void {
     this.add(call, {delayMs, kind: 'delay'}, filter)
+  }
+
+  /** The call waits for so long before it runs: whoever sent it has given up by then, or died. */
+  delayCalls(call: string, delayMs: number, filter: FaultFilter = {}): void {
+    this.add(call, {delayMs, kind: 'late'}, filter)
   }
 
   /** The request is lost: no effect, no answer. */

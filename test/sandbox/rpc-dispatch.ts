@@ -118,6 +118,7 @@ export class WireServer {
       return
     }
 
+    if (fault?.kind === 'late') await this.options.faults.wait(fault.delayMs)
     const running = registered.run(message)
     // Without waiting where nothing waits: replies leave in the order of their requests.
     const outcome = running instanceof Promise ? await running : running
@@ -164,7 +165,7 @@ export class WireServer {
   private async mayAnswer(stream: Duplex, fault: FaultOutcome): Promise<boolean> {
     if (fault?.kind === 'delay') await this.options.faults.wait(fault.delayMs)
     if (fault?.kind === 'close-after') stream.destroy()
-    return fault === undefined || fault.kind === 'delay'
+    return fault === undefined || fault.kind === 'delay' || fault.kind === 'late'
   }
 }
 

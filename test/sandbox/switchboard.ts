@@ -154,6 +154,11 @@ export abstract class Switchboard {
     this.faults.delayReplies(call, delayMs, filter)
   }
 
+  /** The call takes effect late, and is answered then. */
+  delayCalls(this: SimulatedCluster, call: string, delayMs: number, filter?: FaultFilter): void {
+    this.faults.delayCalls(call, delayMs, filter)
+  }
+
   /** The next `count` calls take effect and are never answered. */
   dropReplies(this: SimulatedCluster, call: string, count: number, filter?: FaultFilter): void {
     this.faults.loseAnswer(call, {...filter, count})

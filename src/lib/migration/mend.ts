@@ -1,8 +1,9 @@
-import {deadline, sleep} from '../clock.js'
+import {type Clock, deadline, sleep} from '../clock.js'
 import {isMigratorError, messageOf, MigratorError} from '../errors.js'
 import {plural} from '../plural.js'
 import {DuplicationStatus} from '../rpc/structs/duplication.js'
 import type {MigrationContext} from './context.js'
+import {DENY_ENV} from './effects-live.js'
 import {proveEverywhere} from './proof/deny.js'
 import type {MigrationRequest} from './request.js'
 import {mayPass} from './wait.js'
@@ -15,6 +16,9 @@ const MENDING_LIMIT_MS = 15 * 60_000
 /** What a server takes besides its config sync to act on an env. */
 const LIFT_MARGIN_MS = 1000
 const PROOF_MARGIN_MS = 30_000
+/** How long a deny that nobody heard the answer of may still take place. */
+export const LATE_DENY_MS = 15_000
+const LATE_DENY_POLL_MS = 1000
 /** How long a resume may hold up the lift. */
 const RESUME_LIMIT_MS = 3000
 
@@ -130,6 +134,49 @@ export async function proveWritable(
       wanted: 'writable',
     }),
   )
+}
+
+/**
+ * A meta whose own ZooKeeper is slow may set the env after it has answered its deletion ("no key need to delete"), and no
+ * server has heard of it by then: so the env is looked at for a while, with writes allowed.
+ * @returns whether it came
+ */
+export async function outwaitLateDeny(
+  context: MendingContext,
+  options: MendingOptions,
+  {deny, forMs, lift}: {deny: string; forMs: number; lift(): Promise<void>},
+): Promise<boolean> {
+  const {clock, request, source} = context
+  const {signal} = options
+  const untilMs = clock.nowMs() + forMs
+  while (clock.nowMs() < untilMs) {
+    await sleep(clock, LATE_DENY_POLL_MS, signal)
+    const look = () => source.table(request.table, {signal})
+    const table = await insist(context, options, 'looking whether the deny is set after all', look)
+    if (table?.envs.get(DENY_ENV) !== deny) continue
+    await lift()
+    return true
+  }
+
+  return false
+}
+
+/** Takes off a deny that a run which died a moment ago has sent and that is still on its way: nobody else would. @returns whether it came */
+export async function takeLateDenyOff(
+  context: MendingContext,
+  options: MendingOptions & {configSyncMs: number},
+  sent: {deny?: string; denyAtMs?: number},
+): Promise<boolean> {
+  const forMs = lateDenyMs(context.clock, sent)
+  if (forMs === 0) return false
+  return outwaitLateDeny(context, options, {deny: sent.deny!, forMs, lift: () => liftAndProve(context, options)})
+}
+
+/** For how long a deny that an earlier run sent, and that is not there, may still come; 0: none may. */
+function lateDenyMs(clock: Clock, {deny, denyAtMs}: {deny?: string; denyAtMs?: number}): number {
+  if (deny === undefined || denyAtMs === undefined) return 0
+  // By the wall clock of whoever sent it: one that runs ahead of ours is not waited for longer.
+  return Math.min(LATE_DENY_MS, Math.max(0, denyAtMs + LATE_DENY_MS - clock.wallMs()))
 }
 
 /** Tries until it works, the operator leaves, or the limit is reached; each failure is an alarm. */

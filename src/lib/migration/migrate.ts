@@ -18,7 +18,7 @@ import {ResultBuilder} from './result-builder.js'
 import type {MigrationResult} from './result.js'
 import {cutoverPhases, phases, runPhases} from './runner.js'
 import {refuseOtherPlan} from './same-plan.js'
-import {undo} from './undo.js'
+import {outwaitEarlierDeny, undo} from './undo.js'
 import {shellQuote} from '../shell-quote.js'
 
 /** Moves a table, or says what moving it would do. See `Migrate`. */
@@ -149,6 +149,7 @@ class Run {
       // An earlier run switched it, and may have died before it said so.
       if (isHookOwed(this.open.past, 'after-switch')) await tellSwitched(context)
     } else {
+      await outwaitEarlierDeny(context)
       const before = phases.filter(({id}) => !cutoverPhases.has(id) && id !== 'preflight' && id !== 'finish')
       const prepared = await runPhases(context, before)
       this.builder.addTimings(prepared.timings)

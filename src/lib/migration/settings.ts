@@ -101,7 +101,8 @@ export function rememberSetting(context: MigrationContext, effect: MetaLevelEffe
   if (!known) context.hints.settings.push(effect)
 }
 
-function sameSetting(a: Effect, b: Effect): boolean {
+/** Whether both change the same thing. */
+export function sameSetting(a: Effect, b: Effect): boolean {
   if (a.kind === 'set-server-config' && b.kind === 'set-server-config') {
     return a.side === b.side && a.server === b.server && a.name === b.name
   }

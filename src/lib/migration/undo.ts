@@ -1,24 +1,23 @@
-import {deadline, sleep} from '../clock.js'
+import {deadline} from '../clock.js'
 import {isMigratorError, messageOf, MigratorError} from '../errors.js'
 import type {MigrationContext} from './context.js'
 import {tellExceeded} from './bound.js'
-import {DENY_ENV} from './effects-live.js'
 import {
   insist,
+  LATE_DENY_MS,
   liftAndProve,
   liftLimitMs,
   type MendingOptions,
+  outwaitLateDeny,
   resume,
   resumeBeforeLift,
   takeCommitAway,
+  takeLateDenyOff,
 } from './mend.js'
 import {putSettingsBack} from './settings.js'
 import {timersOf} from './timers.js'
 import {mayPass} from './wait.js'
 
-/** How long a deny that nobody heard the answer of may still take place. */
-const LATE_DENY_MS = 15_000
-const LATE_DENY_POLL_MS = 1000
 /** How long a look at the node may hold up a lift when our own switch was never sent. */
 const NODE_LOOK_MS = 3000
 /** How long the duplication is asked to go on once writes are allowed: a new meta leader takes up to 47 s. */
@@ -78,6 +77,12 @@ export async function undo(context: MigrationContext, options: UndoOptions): Pro
   }
 }
 
+/** Before a run prepares, which takes its time: a deny that an earlier run sent just before it died may still come. */
+export async function outwaitEarlierDeny(context: MigrationContext): Promise<void> {
+  const {forward: signal, hints, state} = context
+  await takeLateDenyOff(context, {configSyncMs: timersOf(state).configSyncMs, signal}, hints)
+}
+
 /** What kept writes denied beyond the bound is told afterwards. */
 function rememberTrouble(context: MigrationContext): MigrationContext {
   return {
@@ -114,31 +119,12 @@ async function liftDeny(context: MigrationContext, options: UndoOptions): Promis
   }
 
   await lift()
-  if (state.denyUnanswered) await outwaitLateDeny(context, options, lift)
+  if (state.denyUnanswered) {
+    await outwaitLateDeny(context, options, {deny: `${context.request.denyMode}*write`, forMs: LATE_DENY_MS, lift})
+  }
+
   state.denySet = false
   state.denyUnanswered = false
-}
-
-/**
- * A meta whose own ZooKeeper is slow may set the env after it has answered its deletion ("no key need to delete"), and no
- * server has heard of it by then: so the env is looked at for a while, with writes allowed.
- */
-async function outwaitLateDeny(
-  context: MigrationContext,
-  options: UndoOptions,
-  lift: () => Promise<void>,
-): Promise<void> {
-  const {clock, request, source} = context
-  const {signal} = options
-  let untilMs = clock.nowMs() + LATE_DENY_MS
-  while (clock.nowMs() < untilMs) {
-    await sleep(clock, LATE_DENY_POLL_MS, signal)
-    const look = () => source.table(request.table, {signal})
-    const table = await insist(context, options, 'looking whether the deny is set after all', look)
-    if (table?.envs.get(DENY_ENV) !== `${request.denyMode}*write`) continue
-    await lift()
-    untilMs = clock.nowMs()
-  }
 }
 
 async function letGoOn(context: MigrationContext, {signal}: UndoOptions): Promise<void> {

@@ -1,3 +1,4 @@
+import {hookMoments} from '../../../src/lib/migration/operator-hooks/moments.js'
 import type {At, Fault, WorldPlan} from './plan.js'
 
 export type Random = () => number
@@ -103,6 +104,7 @@ const KINDS: readonly [string, number][] = [
   ['resume-by-another', 1],
   ['remove-by-another', 1],
   ['fail-skip', 2],
+  ['hook', 2],
   ['log-unreadable', 1],
   ['batching-by-another', 2],
   ['node-rewritten', 2],
@@ -159,6 +161,10 @@ function detail(random: Random, kind: string, {root}: WorldPlan): Partial<Fault>
       return {lastsMs: oneOf(random, [2000, 10_000, 30_000, 90_000]), side}
     }
 
+    case 'hook': {
+      return {what: `${oneOf(random, ['fail', 'hang'])} ${oneOf(random, hookMoments)}`}
+    }
+
     case 'log-unreadable': {
       return {lastsMs: oneOf(random, [3000, 15_000, 60_000]), side: 'source'}
     }
@@ -168,10 +174,20 @@ function detail(random: Random, kind: string, {root}: WorldPlan): Partial<Fault>
     }
 
     case 'call': {
-      const what = oneOf(random, ['lose-answer', 'lose-answer', 'ignore', 'close-after', 'fail', 'delay'])
+      const what = oneOf(random, [
+        'lose-answer',
+        'lose-answer',
+        'ignore',
+        'close-after',
+        'fail',
+        'delay',
+        'late',
+        'late',
+      ])
       return {
         count: oneOf(random, [1, 1, 2, 5]),
-        ms: oneOf(random, [300, 4000, 15_000]),
+        // What comes later than that is not waited for (undo.ts).
+        ms: oneOf(random, what === 'late' ? [2000, 6000, 13_000] : [300, 4000, 15_000]),
         side,
         what: `${what} ${oneOf(random, CALLS[side])}`,
       }

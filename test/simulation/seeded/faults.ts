@@ -61,6 +61,7 @@ export const beginOf: Record<string, Begin> = {
     if (how === 'ignore') cluster.ignoreCalls(call, filter)
     if (how === 'close-after') cluster.closeAfter(call, filter)
     if (how === 'delay') cluster.delayReplies(call, fault.ms!, filter)
+    if (how === 'late') cluster.delayCalls(call, fault.ms!, filter)
     if (how === 'fail') {
       const refusal = call.startsWith('GET')
         ? 'out of luck'
@@ -100,6 +101,10 @@ export const beginOf: Record<string, Begin> = {
   'fail-skip'(stage) {
     stage.overseer.meddled('skip')
     alter(stage, {failMode: DuplicationFailMode.FAIL_SKIP})
+  },
+  hook({hooks}, {what}) {
+    const [how, moment] = what!.split(' ')
+    hooks.set(moment!, how as 'fail' | 'hang')
   },
   kill(stage) {
     stage.workingDriver()?.driver.life.kill()

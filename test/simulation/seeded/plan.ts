@@ -50,6 +50,8 @@ export interface Plan {
   faults: Fault[]
   /** The command that must make it good once the faults have ceased. */
   mend: 'migrate' | 'rollback'
+  /** From another machine, which has no journal of it. */
+  mendThere?: true
   seed: number
   world: WorldPlan
 }
@@ -64,11 +66,13 @@ export function drawPlan(seed: number): Plan {
   for (let i = 0; i < 4; i++) random()
   const world = drawWorld(random)
   const mend = oneOf(random, ['migrate', 'migrate', 'rollback'] as const)
-  if (chance(random, 0.5)) return {...drawThemed(random, world), mend, seed}
+  // What level the metas had before, only the journal knows.
+  const there = chance(random, 0.15) && world.root && !world.lively ? ({mendThere: true} as const) : {}
+  if (chance(random, 0.5)) return {...drawThemed(random, world), mend, ...there, seed}
   // Most runs have a few faults: many at once hide each other.
   const count = oneOf(random, [0, 1, 1, 1, 2, 2, 2, 3, 3, 4, 6])
   const faults = Array.from({length: count}, () => drawFault(random, world))
-  return {faults, mend, seed, world}
+  return {faults, mend, ...there, seed, world}
 }
 
 function drawWorld(random: Random): WorldPlan {

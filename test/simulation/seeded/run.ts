@@ -169,7 +169,12 @@ class Script {
       }
       const copyIsGone = overseer.hasMeddled('drop') && !this.stage.simulation.target.state.tableNamed(TABLE)
       const drops = dropTarget && overseer.serves === 'source'
-      const acting = this.stage.begin(command, 'here', {adopt, copyIsGone, dropTarget: drops})
+      const where = plan.mendThere ? 'there' : 'here'
+      // What no journal knows is adopted with a full comparison.
+      const {accepted} = this.stage.simulation.request
+      const request = {accepted: [...accepted, 'foreign-duplication'], verify: 'full'} as const
+      const more = where === 'there' ? {request: {...request, accepted: [...request.accepted]}} : {}
+      const acting = this.stage.begin(command, where, {adopt, copyIsGone, dropTarget: drops, ...more})
       await this.untilQuiet()
       if (this.isOver) return
       const {error, outcome} = acting.result!
@@ -198,7 +203,8 @@ class Script {
       overseer.fail('I3', 'the source does not refuse everyone')
     await this.untilLocksEnd()
     try {
-      assertClean(simulation)
+      // The lock file of a command that died stays for the next one on its machine, which takes it over.
+      assertClean(simulation, {elsewhere: this.stage.plan.mendThere === true})
     } catch (error) {
       overseer.fail('I5', (error as Error).message)
     }

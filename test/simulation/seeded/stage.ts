@@ -1,5 +1,7 @@
+import {sleep} from '../../../src/lib/clock.js'
 import type {Effects} from '../../../src/lib/migration/effects.js'
 import type {MigrationRequest, MigrationResult} from '../../../src/lib/migration/index.js'
+import type {OperatorHooks} from '../../../src/lib/migration/operator-hooks/moments.js'
 import type {RollbackResult} from '../../../src/lib/migration/rollback/index.js'
 import {MetaFunctionLevel} from '../../../src/lib/rpc/structs/cluster.js'
 import {DuplicationFailMode} from '../../../src/lib/rpc/structs/duplication.js'
@@ -13,6 +15,9 @@ import {Sky} from './sky.js'
 import {LIMITS, TIMERS} from './timers.js'
 import {tellEvent, Trace} from './trace.js'
 import {weatherNetwork} from './weather.js'
+
+/** Of one hook. */
+const HOOK_LIMIT_MS = 20_000
 
 export type Command = 'migrate' | 'rollback'
 export type Result = MigrationResult | RollbackResult
@@ -41,6 +46,8 @@ export interface Acting {
 export class Stage {
   readonly acts: Acting[] = []
   readonly overseer: Overseer
+  /** How the next hook of a moment ends, by moment; those that are not named are not there. */
+  readonly hooks = new Map<string, 'fail' | 'hang'>()
   private readonly ends = new Set<() => Promise<void> | void>()
   private readonly machines = new Map<string, Machine>()
   private readonly signs = new Map<string, number>()
@@ -132,6 +139,7 @@ export class Stage {
     const options = {
       askMoved: plan.world.askMoved,
       machine,
+      ...(command === 'migrate' ? {operatorHooks: this.operatorHooks} : {}),
       onEvent: (event: Driver<Result>['events'][number]) => this.hear(event, name),
       wrapEffects: (live: Effects, life: Life) => this.watched(live, life, name),
     }
@@ -140,6 +148,7 @@ export class Stage {
     const driver: Driver<Result> =
       command === 'migrate'
         ? simulation.migrate(options, {
+            hooks: {inWindow: true, limitMs: HOOK_LIMIT_MS},
             limits: LIMITS,
             verify: plan.world.verify,
             verifySampleRows: 10,
@@ -171,6 +180,19 @@ export class Stage {
       },
     )
     return acting
+  }
+
+  /** Executables that the operator's faults are about: they say no, or do not end. */
+  private readonly operatorHooks: OperatorHooks = {
+    has: (moment) => this.hooks.has(moment),
+    run: async ({moment}, {limitMs, signal}) => {
+      const how = this.hooks.get(moment)!
+      this.hooks.delete(moment)
+      this.trace.add('hook', `${moment}: ${how}`)
+      if (how === 'hang') await sleep(this.simulation.clock, limitMs, signal).catch(() => {})
+      const text = how === 'hang' ? `killed after ${limitMs / 1000} s` : 'exit code 3'
+      return {lines: [], ok: false, text, tookMs: how === 'hang' ? limitMs : 0}
+    },
   }
 
   /** What somebody on another machine, without the journal, must say. */

@@ -1,13 +1,15 @@
 import {MigratorError} from '../../errors.js'
 import {plural} from '../../plural.js'
+import {AppStatus} from '../../rpc/structs/table.js'
 import {factsOf, type MigrationContext, type Phase} from '../context.js'
 import {DENY_ENV} from '../effects-live.js'
 import type {Progress} from '../events.js'
 import {believeOldInterval} from '../fast-cutover.js'
 import {waitUntilForgotten} from '../forget.js'
+import {findSettings} from '../found-settings.js'
 import {readRemainingClients} from '../remaining-clients.js'
 import {shortList} from '../proof/shipping.js'
-import {describeBack, putSettingsBack} from '../settings.js'
+import {describeBack, hostingServers, putSettingsBack, sameSetting} from '../settings.js'
 import {keepClosed} from './keep-closed.js'
 
 /** Takes away what the migration needed: only the source's `reconfig*all` stays (I5). */
@@ -73,8 +75,22 @@ async function cleanTarget(context: MigrationContext): Promise<void> {
 async function restore(context: MigrationContext): Promise<void> {
   if (context.dryRun) return
   const {forward, state} = context
+  await findEarlier(context)
   state.settingsLeft = await putSettingsBack(context, forward)
   if (state.fast) believeOldInterval(state, state.fast)
+}
+
+/** Begun on another machine, whose journal knows what the servers had: their own configuration tells it too (protocol.md §13). */
+async function findEarlier(context: MigrationContext): Promise<void> {
+  const {forward, hints, request, source, state} = context
+  const begunHere = hints.dupid !== undefined || hints.adding || hints.closed || hints.finished
+  if (begunHere || state.addedAtMs !== undefined) return
+  const tables = await source.tables({patienceMs: 60_000, signal: forward})
+  const own = tables.find(({appName, status}) => appName === request.table && status === AppStatus.AS_AVAILABLE)
+  const others = tables.some(({appId, duplicating}) => duplicating === true && appId !== own?.appId)
+  const servers = await hostingServers(context, forward)
+  const found = await findSettings(source, {othersDuplicate: others, servers}, {signal: forward})
+  hints.settings.push(...found.filter((effect) => !hints.settings.some((known) => sameSetting(known, effect))))
 }
 
 /** Scripts must see it: the migration is done, and something of it is still set on a server (I5). */

@@ -24,6 +24,7 @@ export async function tellJournal(
     hints.closed === true || ['handed-over', 'migrated', 'switched-unfinished'].includes(ended?.outcome ?? '')
   return {
     ...(deny === undefined ? {} : {deny}),
+    ...(hints.deny === undefined || hints.denyAtMs === undefined ? {} : {denySentAtMs: hints.denyAtMs}),
     ...(dupid === undefined ? {} : {dupid}),
     ...(ended ? {ended: ended.outcome} : {}),
     ...(hints.finished && ended ? {finished: new Date(ended.atMs).toISOString()} : {}),

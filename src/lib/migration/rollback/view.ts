@@ -21,6 +21,8 @@ export interface RollbackView {
   journal?: {
     /** Value of the deny that it says is set. */
     deny?: string
+    /** When it was sent, by the clock of the machine that sent it; wall clock, ms. */
+    denySentAtMs?: number
     dupid?: number
     /** How its last run ended. */
     ended?: string

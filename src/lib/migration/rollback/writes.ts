@@ -1,6 +1,6 @@
 import {MigratorError} from '../../errors.js'
 import {DuplicationStatus} from '../../rpc/structs/duplication.js'
-import {liftAndProve, proveWritable, resumeBeforeLift, takeCommitAway} from '../mend.js'
+import {liftAndProve, proveWritable, resumeBeforeLift, takeCommitAway, takeLateDenyOff} from '../mend.js'
 import type {RollbackContext, RunStep} from './context.js'
 import {isCopyGone} from './copy.js'
 
@@ -35,9 +35,16 @@ export const allowWrites: RunStep = async (context) => {
 /** Nothing is denied by the meta; servers may not have heard of it yet, or a first rollback was stopped before its proof. */
 export const proveWrites: RunStep = async (context) => {
   const {clock, rollback, signal, startMs, state, view} = context
-  await proveWritable(context, {configSyncMs: view.timers.configSyncMs, limitMs: rollback.limitMs, signal})
+  const options = {configSyncMs: view.timers.configSyncMs, limitMs: rollback.limitMs, signal}
+  await proveWritable(context, options)
+  const late = await takeLateDenyOff(context, options, {
+    ...(view.journal?.deny === undefined ? {} : {deny: view.journal.deny}),
+    ...(view.journal?.denySentAtMs === undefined ? {} : {denyAtMs: view.journal.denySentAtMs}),
+  })
   state.writableAfterMs = clock.nowMs() - startMs
-  return 'every primary accepts writes'
+  return late
+    ? 'a deny that was still on its way came, and was taken off; every primary accepts writes'
+    : 'every primary accepts writes'
 }
 
 /** Writes are allowed whatever happened to the run's own signal. */

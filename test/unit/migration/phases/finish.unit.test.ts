@@ -10,6 +10,8 @@ import {DENY, DUPID, FIRST, ScriptedMigration, SECOND} from '../../../support/sc
 
 function handedOver(request: Partial<MigrationRequest> = {}, more: Partial<MigrationContext> = {}): ScriptedMigration {
   const script = new ScriptedMigration(request, more)
+  // This machine's journal knows the migration.
+  script.context.hints.dupid = DUPID
   script.source.status = DuplicationStatus.DS_PAUSE
   script.source.envs.set(DENY, 'reconfig*all')
   return script

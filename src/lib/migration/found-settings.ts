@@ -1,0 +1,48 @@
+import type {Cluster} from '../pegasus/cluster.js'
+import type {CallLimits} from '../pegasus/env.js'
+import type {Effect} from './effects.js'
+import {forEachBounded} from './preflight/bounded.js'
+import {LOWERED_SYNC_MS} from './preflight/prediction.js'
+import {BATCH_BYTES, BATCH_BYTES_WANTED, SYNC_INTERVAL} from './settings.js'
+import {mayPass} from './wait.js'
+
+const SERVERS_AT_ONCE = 8
+/** What a migration sets on servers of the source. */
+const wanted: readonly [name: string, value: string][] = [
+  [BATCH_BYTES, BATCH_BYTES_WANTED],
+  [SYNC_INTERVAL, String(LOWERED_SYNC_MS)],
+]
+
+export interface SettingsClues {
+  /** Whether other tables of the cluster are duplicated: they may rely on the same setting. */
+  othersDuplicate: boolean
+  servers: string[]
+}
+
+/**
+ * Without a journal: settings of the source's servers that look as a migration leaves them and are configured otherwise
+ * (protocol.md §13). Nothing is looked for where another table is duplicated, whose migration may need them.
+ * @returns as effects that were done, with the configured value as `before`
+ */
+export async function findSettings(source: Cluster, clues: SettingsClues, limits: CallLimits): Promise<Effect[]> {
+  if (clues.othersDuplicate) return []
+  const settings: Effect[] = []
+  await forEachBounded(clues.servers, SERVERS_AT_ONCE, async (address) => {
+    try {
+      const server = source.server(address)
+      const values = await Promise.all(wanted.map(([name]) => server.config(name, limits)))
+      const set = wanted.filter(([, value], index) => values[index] === value)
+      if (set.length === 0) return
+      const dump = await server.configDump(limits)
+      for (const [name, value] of set) {
+        const before = dump.get('replication', name)?.trim()
+        if (before === undefined || before === value) continue
+        settings.push({before, kind: 'set-server-config', name, server: address, side: 'source', value})
+      }
+    } catch (error) {
+      limits.signal?.throwIfAborted()
+      if (!mayPass(error)) throw error
+    }
+  })
+  return settings.sort((a, b) => JSON.stringify(a).localeCompare(JSON.stringify(b)))
+}
