@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 
 import {isMigratorError, MigratorError} from '../../../../src/lib/errors.js'
 import {clockTime} from '../../../../src/lib/migration/cutover-window.js'
-import {hold} from '../../../../src/lib/migration/phases/hold.js'
+import {hold, requireOpenWindow} from '../../../../src/lib/migration/phases/hold.js'
 import type {MigrationRequest} from '../../../../src/lib/migration/request.js'
 import {DuplicationStatus} from '../../../../src/lib/rpc/structs/duplication.js'
 import {FIRST, ScriptedMigration} from '../../../support/scripted-migration.js'
@@ -54,6 +54,39 @@ class Scene {
 }
 
 describe('the hold', () => {
+  it('is told as such', () => assert.equal(hold.title, 'stay caught up until told'))
+
+  describe('has its window', () => {
+    it('open still, or none', () => {
+      const scene = new Scene()
+      requireOpenWindow(scene.script.context)
+      scene.window(0, 3)
+      requireOpenWindow(scene.script.context)
+      scene.window(0, 2)
+      requireOpenWindow(scene.script.context)
+    })
+
+    it('over, or too short for a cutover', () => {
+      for (const [from, to] of [
+        [0, 1],
+        [1, 60],
+        [-60, -1],
+      ] as const) {
+        const scene = new Scene()
+        scene.window(1440 + from, 1440 + to)
+        assert.throws(
+          () => requireOpenWindow(scene.script.context),
+          (error) => {
+            assert.ok(isMigratorError(error, 'hold.window_over'))
+            assert.match(error.message, /cutover window .*was over/)
+            assert.match(error.next!, /^Nothing was denied\./)
+            return true
+          },
+        )
+      }
+    })
+  })
+
   it('is none where nobody asked for it', async () => {
     const scene = new Scene({}, false)
     await scene.run()
@@ -198,6 +231,7 @@ describe('the hold', () => {
       await assert.rejects(scene.run(), (error) => {
         assert.ok(isMigratorError(error, 'hold.window'))
         assert.match(error.message, /the cutover window is shorter than --max-write-deny/)
+        assert.match(error.next!, /^Nothing was denied\./)
         return true
       })
       assert.equal(scene.desk.at(-1), 'closed')
