@@ -96,7 +96,7 @@ function configOf(files, tests, report, scratch) {
     testRunnerNodeArgs: ['--import', 'tsx'],
     // What hangs is cut by the runner itself; this is for mutants that do not even let its timer fire.
     timeoutFactor: 0.5,
-    timeoutMS: 20_000,
+    timeoutMS: 10_000,
   }
 }
 

@@ -169,6 +169,7 @@ describe('the cutover', () => {
       'hold.window_over',
       'meta.error',
       'rpc.timeout',
+      'shipping.doubtful',
       'verify.suspicious',
       'wait.limit',
     ]) {
