@@ -66,13 +66,18 @@ export function drawPlan(seed: number): Plan {
   for (let i = 0; i < 4; i++) random()
   const world = drawWorld(random)
   const mend = oneOf(random, ['migrate', 'migrate', 'rollback'] as const)
-  // What level the metas had before, only the journal knows.
-  const there = chance(random, 0.15) && world.root && !world.lively ? ({mendThere: true} as const) : {}
-  if (chance(random, 0.5)) return {...drawThemed(random, world), mend, ...there, seed}
+  const there = chance(random, 0.15)
+  const {faults, world: final} = chance(random, 0.5) ? drawThemed(random, world) : {faults: drawFaults(random, world), world}
+  // Without a node nobody else knows of it; what level the metas had before, only the journal knows.
+  const mendThere = there && final.root && !final.lively ? ({mendThere: true} as const) : {}
+  return {faults, mend, ...mendThere, seed, world: final}
+}
+
+function drawFaults(random: Random, world: WorldPlan): Fault[] {
   // Most runs have a few faults: many at once hide each other.
   const count = oneOf(random, [0, 1, 1, 1, 2, 2, 2, 3, 3, 4, 6])
-  const faults = Array.from({length: count}, () => drawFault(random, world))
-  return {faults, mend, ...there, seed, world}
+  return Array.from({length: count}, () => drawFault(random, world))
+}
 }
 
 function drawWorld(random: Random): WorldPlan {

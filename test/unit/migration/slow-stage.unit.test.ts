@@ -5,6 +5,7 @@ import {MigratorError} from '../../../src/lib/errors.js'
 import type {MigrationContext} from '../../../src/lib/migration/context.js'
 import {slowStage} from '../../../src/lib/migration/phases/slow-stage.js'
 import {DuplicationStatus} from '../../../src/lib/rpc/structs/duplication.js'
+import {PartitionStatus} from '../../../src/lib/rpc/structs/replica.js'
 
 const TARGETS = ['10.0.0.1:35801', '10.0.0.2:35801']
 
@@ -14,9 +15,11 @@ interface Situation {
   generation?: '2.5' | 'master'
   /** Primaries on one source server. */
   primaries?: number
+  /** Source partitions that were never written to. */
+  unwritten?: number[]
 }
 
-function contextOf({copied = () => 0, generation = '2.5', primaries = 4}: Situation): MigrationContext {
+function contextOf({copied = () => 0, generation = '2.5', primaries = 4, unwritten = []}: Situation): MigrationContext {
   const looks = new Map<string, number>()
   const bytes = (address: string) => {
     const look = looks.get(address) ?? 0
@@ -33,8 +36,18 @@ function contextOf({copied = () => 0, generation = '2.5', primaries = 4}: Situat
     clock: scaledClock(200),
     request: {table: 'users'},
     signal: new AbortController().signal,
-    source: {configuration: async () => ({appId: 2, partitionCount: primaries, partitions})},
-    state: {facts: {target: {generation}}},
+    source: {
+      configuration: async () => ({appId: 2, partitionCount: primaries, partitions}),
+      server: () => ({
+        replicas: async () =>
+          partitions.map(({pid}) => ({
+            lastCommittedDecree: unwritten.includes(pid.partitionIndex) ? 0 : 7,
+            pid,
+            status: PartitionStatus.PS_PRIMARY,
+          })),
+      }),
+    },
+    state: {facts: {target: {generation}}, timers: {configSyncMs: 30_000, groupCheckMs: 100_000}},
     target: {
       nodes: async () => TARGETS.map((address) => ({address, alive: true})),
       server: (address: string) => ({
@@ -53,6 +66,14 @@ function contextOf({copied = () => 0, generation = '2.5', primaries = 4}: Situat
 
 describe('a stage of a duplication in which no figure moves', () => {
   const {DS_APP, DS_LOG, DS_PREPARE} = DuplicationStatus
+
+  it('is one that waits for the first empty write of a partition', async () => {
+    const context = contextOf({unwritten: [1, 3]})
+    const waits = /partitions 3 were never written to: .* \(group check each 100 s\)/
+    assert.match(String(await slowStage(context, DS_APP, 180_000, [2, 3])), waits)
+    assert.equal(await slowStage(context, DS_APP, 180_000, [2]), undefined, 'that one was written to')
+    assert.equal(await slowStage(context, DS_APP, 330_000, [2, 3]), undefined, 'not for ever')
+  })
 
   it('is slow, and not stuck, while the checkpoints of many partitions are made ten at a time', async () => {
     const context = contextOf({primaries: 200})

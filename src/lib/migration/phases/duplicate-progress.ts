@@ -14,15 +14,8 @@ import {TickWatch} from '../tick-phases.js'
 import {waitUntil} from '../wait.js'
 import {distrustMoved, findEntry} from './duplicate.js'
 import {lowerSyncInterval, watchMeta} from '../fast-cutover.js'
-import {slowStage} from './slow-stage.js'
+import {etaMs, slowStage} from './slow-stage.js'
 
-/** Everything moves in steps of the 10 s duplication sync (measured.md §4): what each stage usually takes. */
-const usualMs: Partial<Record<DuplicationStatus, number>> = {
-  [DuplicationStatus.DS_APP]: 25_000,
-  [DuplicationStatus.DS_INIT]: 45_000,
-  [DuplicationStatus.DS_LOG]: 10_000,
-  [DuplicationStatus.DS_PREPARE]: 45_000,
-}
 const POLL_MS = 1000
 /** How often settings that a restart would undo are looked at again. */
 const SETTINGS_EVERY_MS = 10_000
@@ -130,7 +123,8 @@ class Watch {
 
   /** What moves although no figure of ours does, in a sentence, or undefined. */
   movesUnseen(seen: Seen): Promise<string | undefined> {
-    return slowStage(this.context, seen.status, this.context.clock.nowMs() - this.stage.sinceMs)
+    const {context, stage} = this
+    return slowStage(context, seen.status, context.clock.nowMs() - stage.sinceMs, seen.withoutPrimary)
   }
 
   progress(seen: Seen): Progress {
@@ -248,12 +242,6 @@ class Watch {
       if (empty[index]) await effects.perform({appId, kind: 'trigger-checkpoint', server}, signal)
     }
   }
-}
-
-function etaMs(status: DuplicationStatus, inStageMs: number): number {
-  const order = [DuplicationStatus.DS_PREPARE, DuplicationStatus.DS_APP, DuplicationStatus.DS_LOG]
-  const later = order.slice(order.indexOf(status) + 1).reduce((sum, stage) => sum + (usualMs[stage] ?? 0), 0)
-  return Math.max(1000, (usualMs[status] ?? 0) - inStageMs) + later
 }
 
 function describe(seen: Seen): string {
