@@ -15,6 +15,9 @@ type End = (() => Promise<void> | void) | void
 /** What another operator denies: no migration's own value. */
 export const FOREIGN_DENY = 'timeout*read'
 
+/** Until somebody starts a server that went down. */
+const NOTICED_MS = 90_000
+
 function pickFrom<T>({pick}: Fault, of: readonly T[]): T | undefined {
   return of[pick % of.length]
 }
@@ -42,6 +45,14 @@ function alter(stage: Stage, change: {failMode?: DuplicationFailMode; status?: D
   const duplication = duplicationOf(stage)
   if (!duplication) return
   stage.simulation.source.state.duplications.modify({appName: TABLE, dupid: duplication.dupid, ...change})
+}
+
+/** Servers that somebody's hand takes down (a pipeline that is stopped while it ships) are not left down for an hour. */
+function startAgainLater({simulation: {clock, source}}: Stage): void {
+  clock.setTimer(NOTICED_MS, () => {
+    for (const {aborted, address, alive} of source.servers)
+      if (!alive && aborted !== undefined) void source.startServer(address)
+  })
 }
 
 export const beginOf: Record<string, Begin> = {
@@ -159,6 +170,7 @@ export const beginOf: Record<string, Begin> = {
   'pause-by-another'(stage) {
     stage.overseer.meddled('pause')
     alter(stage, {status: DuplicationStatus.DS_PAUSE})
+    startAgainLater(stage)
   },
   'primary-moves'(_, fault, cluster) {
     const table = cluster.state.tableNamed(TABLE)
@@ -175,6 +187,7 @@ export const beginOf: Record<string, Begin> = {
   'remove-by-another'(stage) {
     stage.overseer.meddled('remove')
     alter(stage, {status: DuplicationStatus.DS_REMOVED})
+    startAgainLater(stage)
   },
   'resume-by-another'(stage) {
     if (duplicationOf(stage)?.status !== DuplicationStatus.DS_PAUSE) return
