@@ -67,7 +67,9 @@ export function drawPlan(seed: number): Plan {
   const world = drawWorld(random)
   const mend = oneOf(random, ['migrate', 'migrate', 'rollback'] as const)
   const there = chance(random, 0.15)
-  const {faults, world: final} = chance(random, 0.5) ? drawThemed(random, world) : {faults: drawFaults(random, world), world}
+  const {faults, world: final} = chance(random, 0.5)
+    ? drawThemed(random, world)
+    : {faults: drawFaults(random, world), world}
   // Without a node nobody else knows of it; what level the metas had before, only the journal knows.
   const mendThere = there && final.root && !final.lively ? ({mendThere: true} as const) : {}
   return {faults, mend, ...mendThere, seed, world: final}
@@ -77,7 +79,6 @@ function drawFaults(random: Random, world: WorldPlan): Fault[] {
   // Most runs have a few faults: many at once hide each other.
   const count = oneOf(random, [0, 1, 1, 1, 2, 2, 2, 3, 3, 4, 6])
   return Array.from({length: count}, () => drawFault(random, world))
-}
 }
 
 function drawWorld(random: Random): WorldPlan {
