@@ -210,7 +210,8 @@ export class ScriptedMigration {
     )
   }
 
-  run<T>(promise: Promise<T>, limitMs?: number): Promise<T> {
+  /** An hour is more than any of these tests takes; what comes to no end fails soon. */
+  run<T>(promise: Promise<T>, limitMs = 3_600_000): Promise<T> {
     return this.clock.run(promise, limitMs)
   }
 
