@@ -11,7 +11,7 @@ import type {UnstampedEvent} from './events.js'
 import {HoldDesk} from './hold-desk.js'
 import {noteWindow} from './hold-notes.js'
 import type {MigrateHooks, MigrationWorld} from './index.js'
-import {hintsOf, Journal, journalPath, type JournalRecord, readJournal} from './journal.js'
+import {hintsOf, Journal, type JournalHints, journalPath, type JournalRecord, readJournal} from './journal.js'
 import {acquireLock, type MigrationLock} from './lock.js'
 import type {MigrationRequest} from './request.js'
 import type {ResultBuilder} from './result-builder.js'
@@ -130,6 +130,8 @@ export async function openRun(options: OpenRunOptions): Promise<OpenRun> {
         },
         signal,
       )
+      // Whoever held it until now may have gone on, and denied writes, since the journal was read here.
+      if (journal) replaceHints(hints, hintsOf(await readJournal(journal.path, files)))
     },
     async close() {
       await lock.release()
@@ -139,6 +141,14 @@ export async function openRun(options: OpenRunOptions): Promise<OpenRun> {
     lockToken: () => lock.token,
     past,
   }
+}
+
+/** In place: every context of the run has them. */
+function replaceHints(hints: JournalHints, now: JournalHints): void {
+  // Whose answer was lost was found by Preflight, and stands in no journal.
+  if (now.adding) now.dupid ??= hints.dupid
+  for (const key of Object.keys(hints)) if (!(key in now)) Reflect.deleteProperty(hints, key)
+  Object.assign(hints, now)
 }
 
 /** The effects are made before there is a lock; they reach it through this. */
