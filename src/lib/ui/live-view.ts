@@ -42,7 +42,9 @@ export class LiveView {
 
   onEvent(event: MigrationEvent): void {
     this.heardAtMs = event.atMs
-    if (event.type === 'phase-started') this.forget(event.atMs, this.expect(event.phase))
+    // Before writes are denied it may be held for days: the servers' timers count from there on.
+    if (event.type === 'phase-started')
+      this.forget(event.atMs, event.phase === 'deny' ? undefined : this.expect(event.phase))
     if (event.type === 'undo-started') this.forget(event.atMs, this.expect('undo'))
 
     if (event.type === 'progress') this.hear(event.progress, event.atMs)
@@ -50,7 +52,7 @@ export class LiveView {
     if (event.type === 'effect') {
       const {effect, sentence, state} = event
       // What was waited for before it is over.
-      if (effect.kind === 'deny' && state === 'begin') this.progress = undefined
+      if (effect.kind === 'deny' && state === 'begin') this.forget(event.atMs, this.expect('deny'))
       const untilMs = state === 'begin' ? Number.POSITIVE_INFINITY : event.atMs + EFFECT_SHOWN_MS
       this.effect = {sentence: state === 'failed' ? `failed: ${sentence}` : sentence, untilMs}
     }

@@ -44,6 +44,8 @@ export class RollbackList extends LiveList<StepId> implements RollbackRenderer {
     switch (event.type) {
       case 'effect': {
         if (event.state === 'failed') this.notice(`failed: ${event.sentence}`)
+        // What was waited for before it is over.
+        if (event.effect.kind === 'deny' && event.state === 'begin') this.view.forget(event.atMs)
         break
       }
 

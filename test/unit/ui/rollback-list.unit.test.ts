@@ -38,7 +38,12 @@ describe('the list of a rollback', () => {
   })
 
   function hear(...events: UnstampedRollbackEvent[]): string[] {
-    for (const event of events) watch.onEvent({...event, atMs: clock.wallMs()} as RollbackEvent)
+    for (const event of events) {
+      watch.onEvent({...event, atMs: clock.wallMs()} as RollbackEvent)
+      if (event.type === 'progress' || event.type === 'effect')
+        list.onEvent({...event, atMs: clock.wallMs()} as RollbackEvent)
+    }
+
     return list.shown()
   }
 
@@ -47,9 +52,12 @@ describe('the list of a rollback', () => {
     hear({durationMs: 1, step: 'allow-writes', summary: '', type: 'step-finished'})
     const before = hear({step: 'remove-duplication', type: 'step-started'}, effect('deny', 'would'))
     assert.deepEqual(before, ['Ctrl-C: stops; the same command goes on from there'])
+    const text = 'nothing to ship for 3 of 10 s'
+    assert.equal(hear({progress: {text}, step: 'remove-duplication', type: 'progress'})[0], text)
     hear(effect('deny', 'begin'))
     await clock.advance(7000)
     const denied = hear(effect('deny', 'done'))
+    assert.equal(denied.length, 2, 'what was waited for before is not shown any more')
     assert.match(denied[0]!, /^WRITES DENIED for 7 s, 113 s left {2}█+░+$/)
     assert.equal(denied.at(-1), 'Ctrl-C: allows writes again first, then stops')
     isStopping = true
