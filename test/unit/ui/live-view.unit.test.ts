@@ -59,6 +59,15 @@ describe('the lines under the running phase', () => {
     assert.deepEqual(shown(view, 30_000), ['Ctrl-C'])
   })
 
+  it('count on the servers only from the deny on: before it a migration may be held for days', () => {
+    const view = new LiveView(() => ({maxMs: 6000, minMs: 1000}))
+    view.onEvent(at(0, {phase: 'deny', type: 'phase-started'}))
+    assert.deepEqual(shown(view, 500), ['Ctrl-C'])
+    const effect = {before: null, kind: 'deny', value: 'reconfig*write'} as Effect
+    view.onEvent(at(86_400_000, {effect, sentence: 'deny', state: 'begin', type: 'effect'}))
+    assert.deepEqual(shown(view, 86_400_000), ['1 s to 6 s to go', 'deny', 'Ctrl-C'])
+  })
+
   it('say when the bound is passed', () => {
     assert.match(shown(new LiveView(), 130_000, {denied: {boundMs: 120_000, sinceMs: 0}})[0]!, /, 10 s OVER {2}█+$/)
   })
