@@ -105,12 +105,23 @@ describe('the comparison before the deny', () => {
       await open()
       const made = script({verify: 'none'})
       doubt(made)
-      made.state.compareAgain = what.startsWith('out') ? [1] : undefined
       assert.equal((await run(made)).error, undefined)
       assert.equal(made.state.verification?.rowsCompared, ROWS)
-      assert.equal(made.state.fullVerifyBecause, undefined)
+      assert.deepEqual([made.state.fullVerifyBecause, [...made.state.comparedAgain!]], [undefined, []])
+      const told = made.events.flatMap((event) => (event.type === 'progress' ? [event.progress.text] : []))
+      assert.match(told.at(-1)!, /^full: /)
     })
   }
+
+  it('looks at all of them though some were to be compared again', async () => {
+    await open()
+    const made = script({verify: 'none'})
+    made.state.compareAgain = [1]
+    made.state.fullVerifyBecause = 'batches'
+    await run(made)
+    assert.equal(made.state.verification?.partitions, 2)
+    assert.deepEqual([...made.state.comparedAgain!], [1])
+  })
 
   it('looks at all rows of those partitions that could not be explained, and remembers it', async () => {
     await open()
