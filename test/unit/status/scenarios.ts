@@ -172,10 +172,21 @@ export const scenarios: Array<{because: RegExp; facts: StatusFacts; name: string
     because: /about to duplicate users; set: duplicate_log_batch_bytes=0/,
     facts: facts({
       journal: journal({hints: {settings: []}, phase: {atMs: nowMs - 1000, id: 'duplicate', state: 'started'}}),
+      lock: {held: true, scope: 'everywhere'},
       settings: [batchBytes('0')],
     }),
     name: 'settings made, nothing added yet',
     state: 'preparing',
+  },
+  {
+    because: /nothing is shipped to it/,
+    facts: facts({
+      journal: journal({hints: {settings: []}, phase: {atMs: nowMs - 1000, id: 'duplicate', state: 'started'}}),
+      lock: {held: false, scope: 'everywhere'},
+      target: target(),
+    }),
+    name: 'killed before anything was added or after it was rolled back elsewhere: its lock is gone',
+    state: 'orphan-target',
   },
   {
     because: /has a table users \(id 7\) that is no copy/,

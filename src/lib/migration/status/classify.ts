@@ -168,12 +168,11 @@ function classifyOpen(facts: StatusFacts, view: StatusView): NamedState {
 }
 
 function withoutDuplication(
-  {journal, nowMs, settings, source, table, target}: StatusFacts,
+  {journal, settings, source, table, target}: StatusFacts,
   view: StatusView,
 ): NamedState {
   const left = settingsSentence(settings)
-  const working = journal !== undefined && journal.ended === undefined && nowMs - journal.lastAtMs < 300_000
-  if (working && journal.phase?.id === 'duplicate')
+  if (view.working && journal && !journal.ended && journal.phase?.id === 'duplicate')
     return named('preparing', `A run is about to duplicate ${table}${left ? `; set: ${left}` : ''}.`)
   const master = target?.table?.followerEnvs['duplication.master_cluster']
   if (master !== undefined && master === source!.cluster) {
