@@ -68,7 +68,8 @@ function recognizeHandOver(facts: PreflightFacts, finished: boolean): void {
 
 function refusal(table: string, stopping: CheckResult[]): MigratorError {
   const confirmable = stopping.filter(({severity}) => severity === 'confirm').map(({id}) => id)
-  const first = stopping[0]!
+  // Of several findings the one that hurts applications at this moment.
+  const first = stopping.find(({id}) => id === 'source-deny') ?? stopping[0]!
   const others = stopping.length > 1 ? ` (and ${stopping.length - 1} more)` : ''
   const onlyConfirm = confirmable.length === stopping.length
   return new MigratorError(

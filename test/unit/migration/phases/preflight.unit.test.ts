@@ -112,6 +112,17 @@ describe('the preflight phase', () => {
     assert.doesNotMatch(error.next!, /--accept/)
   })
 
+  it('names a deny first, of several findings: it hurts now', async () => {
+    await open()
+    await duplicate()
+    const source = client.cluster(sandbox.source.metas)
+    await clock.run(source.setEnvs('users', {[DENY]: 'timeout*write'}))
+    const {error} = await run(script({verify: 'full'}))
+    assert.ok(isMigratorError(error, 'preflight.refused'))
+    assert.ok(String(error.facts.checks).split(',').includes('foreign-duplication'))
+    assert.match(error.message, /timeout\*write.* \(and \d+ more\)$/)
+  })
+
   describe('asks for', () => {
     it('a risk to be accepted by its name', async () => {
       await open()
