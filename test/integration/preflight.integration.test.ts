@@ -69,7 +69,7 @@ describe('preflight over the wire', () => {
         assert.equal(client.mostAtOnce, 1)
         const most = Math.max(...sandbox.source.servers.map(({address}) => client.askedOf(address).length))
         assert.ok(most <= 13, `${most} questions to one server`)
-        assert.match(results.get('data-version')!.evidence, /^3000 replicas on 50 servers/)
+        assert.match(results.get('data-version')!.evidence, /^3,000 replicas on 50 servers/)
         for (const id of ['atomic-writes', 'source-is-follower', 'target-disk']) {
           assert.equal(results.get(id)!.severity, 'ok', results.get(id)!.evidence)
         }
