@@ -282,7 +282,7 @@ const primaries: Story[] = [
         source.movePrimary(table, 0, fourth.address)
       })
       const result = await scene.migrate(['migrated'])
-      assert.ok(scene.events.some(during('drain', /have a new primary: the deny is proved again/)))
+      assert.ok(scene.events.some(during('drain', /^new primary of partition 0: the deny is proved again/)))
       await scene.close(result)
     },
     title: 'protocol §13: a primary that moves in the drain to a server without the deny: proved again, drained again',

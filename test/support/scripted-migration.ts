@@ -42,6 +42,8 @@ export class ScriptedSide {
   ballots = [3, 3]
   /** What every server has, by setting; or one server, by `address setting`. */
   readonly config = new Map<string, string>([['duplicate_log_batch_bytes', '0']])
+  /** What their files say where it is something else. */
+  readonly configured = new Map<string, string>()
   counters = new Map<string, number>()
   createTsMs = 0
   duplicating = true
@@ -276,6 +278,12 @@ export class ScriptedMigration {
         async config(key: string, limits?: {signal?: AbortSignal}) {
           await ask(`config ${address} ${key}`, limits)
           return side.config.get(`${address} ${key}`) ?? side.config.get(key)
+        },
+        async configDump(limits?: {signal?: AbortSignal}) {
+          await ask(`dump ${address}`, limits)
+          const get = (_section: string, key: string) =>
+            side.configured.get(key) ?? side.config.get(`${address} ${key}`) ?? side.config.get(key)
+          return {get}
         },
         async counters(_substring: string, limits?: {signal?: AbortSignal}) {
           await ask(`counters ${address}`, limits)

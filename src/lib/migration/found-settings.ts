@@ -14,24 +14,28 @@ const wanted: readonly [name: string, value: string][] = [
 ]
 
 export interface SettingsClues {
+  /** What a journal has of them already. */
+  known: readonly Effect[]
   /** Whether other tables of the cluster are duplicated: they may rely on the same setting. */
   othersDuplicate: boolean
   servers: string[]
 }
 
 /**
- * Without a journal: settings of the source's servers that look as a migration leaves them and are configured otherwise
- * (protocol.md §13). Nothing is looked for where another table is duplicated, whose migration may need them.
+ * What no journal here knows of: settings of the source's servers that look as a migration leaves them and are configured otherwise
+ * (protocol.md §13). Nothing is looked for where another table is duplicated, whose migration may need them; with none that is,
+ * nobody needs the first of them, and the second only makes work for the metas.
  * @returns as effects that were done, with the configured value as `before`
  */
 export async function findSettings(source: Cluster, clues: SettingsClues, limits: CallLimits): Promise<Effect[]> {
-  if (clues.othersDuplicate) return []
+  const {known, othersDuplicate, servers} = clues
+  if (othersDuplicate) return []
   const settings: Effect[] = []
-  await forEachBounded(clues.servers, SERVERS_AT_ONCE, async (address) => {
+  await forEachBounded(servers, SERVERS_AT_ONCE, async (address) => {
     try {
       const server = source.server(address)
       const values = await Promise.all(wanted.map(([name]) => server.config(name, limits)))
-      const set = wanted.filter(([, value], index) => values[index] === value)
+      const set = wanted.filter(([name, value], index) => values[index] === value && !isKnown(known, address, name))
       if (set.length === 0) return
       const dump = await server.configDump(limits)
       for (const [name, value] of set) {
@@ -45,4 +49,10 @@ export async function findSettings(source: Cluster, clues: SettingsClues, limits
     }
   })
   return settings.sort((a, b) => JSON.stringify(a).localeCompare(JSON.stringify(b)))
+}
+
+function isKnown(known: readonly Effect[], address: string, setting: string): boolean {
+  return known.some(
+    (effect) => effect.kind === 'set-server-config' && effect.server === address && effect.name === setting,
+  )
 }

@@ -9,7 +9,7 @@ import {waitUntilForgotten} from '../forget.js'
 import {findSettings} from '../found-settings.js'
 import {readRemainingClients} from '../remaining-clients.js'
 import {shortList} from '../proof/shipping.js'
-import {describeBack, hostingServers, putSettingsBack, sameSetting} from '../settings.js'
+import {describeBack, hostingServers, putSettingsBack} from '../settings.js'
 import {keepClosed} from './keep-closed.js'
 
 /** Takes away what the migration needed: only the source's `reconfig*all` stays (I5). */
@@ -80,17 +80,22 @@ async function restore(context: MigrationContext): Promise<void> {
   if (state.fast) believeOldInterval(state, state.fast)
 }
 
-/** Begun on another machine, whose journal knows what the servers had: their own configuration tells it too (protocol.md §13). */
+/**
+ * A run on another machine may have set something and died, and its journal alone knows what was there before: servers' own
+ * configuration tells it too (protocol.md §13).
+ */
 async function findEarlier(context: MigrationContext): Promise<void> {
-  const {forward, hints, request, source, state} = context
-  const begunHere = hints.dupid !== undefined || hints.adding || hints.closed || hints.finished
-  if (begunHere || state.addedAtMs !== undefined) return
+  const {emit, forward, hints, request, source, state} = context
   const tables = await source.tables({patienceMs: 60_000, signal: forward})
   const own = tables.find(({appName, status}) => appName === request.table && status === AppStatus.AS_AVAILABLE)
-  const others = tables.some(({appId, duplicating}) => duplicating === true && appId !== own?.appId)
+  const othersDuplicate = tables.some(({appId, duplicating}) => duplicating === true && appId !== own?.appId)
   const servers = await hostingServers(context, forward)
-  const found = await findSettings(source, {othersDuplicate: others, servers}, {signal: forward})
-  hints.settings.push(...found.filter((effect) => !hints.settings.some((known) => sameSetting(known, effect))))
+  const found = await findSettings(source, {known: hints.settings, othersDuplicate, servers}, {signal: forward})
+  if (found.length === 0) return
+  const message = `set on servers by no run that this machine knows of, and put back to what they are configured with: ${shortList(found.map((effect) => describeBack(effect)))}`
+  state.warnings.push(message)
+  emit({code: 'setting.found', message, type: 'warning'})
+  hints.settings.push(...found)
 }
 
 /** Scripts must see it: the migration is done, and something of it is still set on a server (I5). */

@@ -96,6 +96,7 @@ export async function observe(options: ObserveOptions): Promise<Observed> {
   // master follows by its dup_cluster_name, which only its configuration tells (protocol.md §13).
   const dump = master === undefined || master === info.clusterName ? undefined : await readDump(source, signal)
   const duplicatesAs = dump && duplicationNameIn(dump)
+  const known = journal?.hints.settings ?? []
   const view: RollbackView = {
     appId: found.table.appId,
     ...(journal ? {journal: await tellJournal(journal, found.table, entry, options.files)} : {}),
@@ -107,7 +108,7 @@ export async function observe(options: ObserveOptions): Promise<Observed> {
       : {side: metaproxy ? 'absent' : 'unknown'},
     otherRemotes: found.duplications.filter((other) => other !== entry).map(({remote}) => remote),
     partitionCount: found.table.partitionCount,
-    settings: journal ? journal.hints.settings : await findSettings(source, found, quickly),
+    settings: [...known, ...(await findSettings(source, {...found, known}, quickly))],
     source: {
       cluster: info.clusterName,
       ...(duplicatesAs === undefined ? {} : {duplicatesAs}),

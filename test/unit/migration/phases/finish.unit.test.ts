@@ -57,6 +57,33 @@ describe('the end of a migration', () => {
     assert.equal(summary, '1 setting put back, duplication removed')
   })
 
+  it('puts back what a run of another machine has set and no journal here knows, and says so', async () => {
+    const script = handedOver()
+    script.source.configured.set('duplicate_log_batch_bytes', '4096')
+    script.context.hints.settings.push(setting)
+    const {error} = await finished(script)
+    assert.equal(error, undefined)
+    const back = script.performed.filter(({kind}) => kind === 'set-server-config')
+    assert.deepEqual(
+      back.map((effect) => (effect as typeof setting).server),
+      [FIRST, SECOND],
+    )
+    const found = script.events.find((event) => event.type === 'warning' && event.code === 'setting.found')
+    assert.match((found as {message: string}).message, new RegExp(`batch_bytes back to 4096 on ${SECOND}$`))
+  })
+
+  it('leaves them where another table is duplicated: it may need them', async () => {
+    const script = handedOver()
+    script.source.configured.set('duplicate_log_batch_bytes', '4096')
+    script.source.tables.push({appId: 99, appName: 'other', duplicating: true, status: 2} as never)
+    const {error} = await finished(script)
+    assert.equal(error, undefined)
+    assert.deepEqual(
+      script.performed.filter(({kind}) => kind === 'set-server-config'),
+      [],
+    )
+  })
+
   it('does what is left of it once more', async () => {
     const script = handedOver()
     script.state.dupid = 0
