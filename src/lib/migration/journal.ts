@@ -5,7 +5,8 @@ import {messageOf, MigratorError} from '../errors.js'
 import {type AppendFile, diskFiles, type Files} from '../files.js'
 import type {Effect} from './effects.js'
 import {isRecord} from './journal-record.js'
-import {BATCH_BYTES, SYNC_INTERVAL} from './settings.js'
+import {LOWERED_SYNC_MS} from './preflight/prediction.js'
+import {BATCH_BYTES, BATCH_BYTES_WANTED, SYNC_INTERVAL} from './settings.js'
 import type {TickPhase} from './tick-phases.js'
 
 /** Version of the format; a file with a newer one is refused, not guessed at. */
@@ -264,7 +265,19 @@ function applyIntent(record: {at: string; effect: Effect}, hints: JournalHints, 
   // Another interval, and another phase ever after.
   if (effect.kind === 'set-server-config' && effect.name === SYNC_INTERVAL) delete hints.ticks?.[effect.server]
   const key = settingKey(effect)
-  if (key !== undefined && !settings.has(key)) settings.set(key, effect)
+  if (key !== undefined && !settings.has(key) && !isPutBack(effect)) settings.set(key, effect)
+}
+
+/** What is set to anything but a migration's own value was put back: what another machine's run had set may be in no record here. */
+function isPutBack(effect: Effect): boolean {
+  if (effect.kind !== 'set-server-config') return false
+  const own =
+    effect.name === BATCH_BYTES
+      ? BATCH_BYTES_WANTED
+      : effect.name === SYNC_INTERVAL
+        ? String(LOWERED_SYNC_MS)
+        : undefined
+  return own !== undefined && effect.value !== own
 }
 
 function applyDone(effect: Effect, hints: JournalHints, settings: Map<string, Effect>): void {

@@ -118,6 +118,14 @@ describe('hintsOf', () => {
     )
   })
 
+  it('does not take what was put back for another machine for a setting of its own: it would be undone', () => {
+    const sync = {...batch, before: '1000', name: 'config_sync_interval_ms', value: '30000'}
+    for (const back of [{...batch, before: '0', value: '4096'}, sync]) {
+      const done = {at, effect: back, kind: 'after', outcome: 'done', run: 'r'} as const
+      assert.deepEqual(hintsOf([{at, effect: back, kind: 'before', run: 'r'}, done]).settings, [])
+    }
+  })
+
   it('knows that a duplication was being added when its dupid was never written down', () => {
     const adding = {at, ballots: {0: 3}, kind: 'adding', run: 'r'} as const
     assert.deepEqual(hintsOf([adding]), {adding: true, ballotsAtAdd: {0: 3}, settings: []})

@@ -36,6 +36,33 @@ function byWord(request: Partial<MigrationRequest> = {}, more: Partial<Migration
 }
 
 describe('the switch', () => {
+  describe('asks the hook before-switch', () => {
+    const hooks = (asked: string[]) => ({
+      has: () => true,
+      async run({moment}: {moment: string}) {
+        asked.push(moment)
+        return {lines: [], ok: false, text: 'exit code 3', tookMs: 1}
+      },
+    })
+
+    it('and stops when it fails', async () => {
+      const asked: string[] = []
+      const script = drained({hooks: {inWindow: true, limitMs: 1000}}, {operatorHooks: hooks(asked) as never})
+      const {error} = await switched(script)
+      assert.ok(isMigratorError(error, 'hook.refused'))
+      assert.deepEqual(asked, ['before-switch'])
+      assert.deepEqual(script.performed, [])
+    })
+
+    it('and no more behind the commit point: there is only forward', async () => {
+      const asked: string[] = []
+      const script = drained({hooks: {inWindow: true, limitMs: 1000}}, {operatorHooks: hooks(asked) as never})
+      script.state.commit = 'done'
+      assert.equal((await switched(script)).error, undefined)
+      assert.deepEqual(asked, [])
+    })
+  })
+
   describe('of the node', () => {
     it('names the target at the version that was seen before the deny, and then closes the source', async () => {
       const script = drained()
