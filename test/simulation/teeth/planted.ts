@@ -178,11 +178,16 @@ export const planted: readonly PlantedBug[] = [
     '{act: restore,',
     '{act: async () => {},',
   ]),
-  bug('settings-forgotten-on-resume', 'what an earlier run changed is forgotten', [
-    `${lib}/journal.ts`,
-    'return {...hints, settings: [...settings.values()]}',
-    'return {...hints, settings: []}',
-  ]),
+  bug(
+    'settings-forgotten-on-resume',
+    'what an earlier run changed is forgotten, and nobody looks at the servers for it',
+    [`${lib}/journal.ts`, 'return {...hints, settings: [...settings.values()]}', 'return {...hints, settings: []}'],
+    [
+      `${lib}/found-settings.ts`,
+      'if (othersDuplicate) return []',
+      'if (othersDuplicate || !othersDuplicate) return []',
+    ],
+  ),
   bug('journal-after-only', 'an effect is written down only when it is done', [
     `${lib}/effects-journaled.ts`,
     "await this.write({effect, kind: 'before'}, mending.has(effect.kind))",
