@@ -167,10 +167,7 @@ function classifyOpen(facts: StatusFacts, view: StatusView): NamedState {
   return view.entry ? classifyDuplicating(facts, view, view.entry) : withoutDuplication(facts, view)
 }
 
-function withoutDuplication(
-  {journal, settings, source, table, target}: StatusFacts,
-  view: StatusView,
-): NamedState {
+function withoutDuplication({journal, settings, source, table, target}: StatusFacts, view: StatusView): NamedState {
   const left = settingsSentence(settings)
   if (view.working && journal && !journal.ended && journal.phase?.id === 'duplicate')
     return named('preparing', `A run is about to duplicate ${table}${left ? `; set: ${left}` : ''}.`)
