@@ -23,28 +23,49 @@ export interface Backlog {
   shipMs: number
 }
 
+interface Seen {
+  first: {atMs: number; shippedDecree: number}
+  /** Up to which decree there was something to ship when it was looked at last. */
+  last: {atMs: number; committedDecree: number}
+}
+
 /** Measures at which rate each partition ships, over the samples taken so far. */
 export class ShipRates {
-  private first: {atMs: number; view: ShippingView} | undefined
+  /** By partition: one that does not report for a moment is known again from its next sample on. */
+  private readonly seen = new Map<number, Seen>()
 
   /** @param rest mutations per partition that rest unshipped */
   constructor(private readonly rest: number) {}
 
   /** @returns the longest time that a partition's backlog takes, and which one that is */
   sample(view: ShippingView, atMs: number): {partitionIndex: number; server: string; shipMs: number} | undefined {
-    const since = this.first
-    this.first ??= {atMs, view}
     let worst: ReturnType<ShipRates['sample']>
     for (const {lagMutations, partitionIndex, server, shippedDecree} of view.partitions.values()) {
       const backlog = Math.max(0, lagMutations - this.rest)
-      const before = since?.view.partitions.get(partitionIndex)?.shippedDecree
-      const perMs = before === undefined || since === undefined ? 0 : (shippedDecree - before) / (atMs - since.atMs)
-      const shipMs = backlog === 0 ? 0 : perMs > 0 ? backlog / perMs : Number.POSITIVE_INFINITY
+      const known = this.knownOf(partitionIndex, shippedDecree)
+      const shipMs = backlog === 0 ? 0 : timeFor(backlog, {atMs, shippedDecree}, known)
+      const last = {atMs, committedDecree: shippedDecree + backlog}
+      this.seen.set(partitionIndex, {first: known?.first ?? {atMs, shippedDecree}, last})
       if (!worst || shipMs > worst.shipMs) worst = {partitionIndex, server, shipMs}
     }
 
     return worst
   }
+
+  /** A new primary ships again from the confirmed decree: what was seen of the one before says nothing. */
+  private knownOf(partitionIndex: number, shippedDecree: number): Seen | undefined {
+    const known = this.seen.get(partitionIndex)
+    return known && shippedDecree >= known.first.shippedDecree ? known : undefined
+  }
+}
+
+function timeFor(backlog: number, now: {atMs: number; shippedDecree: number}, known: Seen | undefined): number {
+  if (!known) return Number.POSITIVE_INFINITY
+  const {first, last} = known
+  const perMs = (now.shippedDecree - first.shippedDecree) / (now.atMs - first.atMs)
+  const atRateMs = perMs > 0 ? backlog / perMs : Number.POSITIVE_INFINITY
+  // All that was there at the last look is shipped: what is there now has just come, however seldom something comes.
+  return now.shippedDecree >= last.committedDecree ? Math.min(atRateMs, now.atMs - last.atMs) : atRateMs
 }
 
 /**

@@ -58,4 +58,28 @@ describe('the time that a backlog takes', () => {
     rates.sample(view([0, 100]), 1000)
     assert.deepEqual(rates.sample(view([0, 100], [5, 50]), 2000), worst(1, Number.POSITIVE_INFINITY))
   })
+
+  it('is known from the second look at a partition on, whenever that began to report', () => {
+    const rates = new ShipRates(0)
+    rates.sample(view(), 0)
+    rates.sample(view([1, 50]), 3_600_000)
+    assert.deepEqual(rates.sample(view([1, 60]), 3_602_000), worst(0, 200))
+  })
+
+  it('begins anew with a primary that ships again from the confirmed decree', () => {
+    const rates = new ShipRates(0)
+    rates.sample(view([0, 100]), 0)
+    assert.deepEqual(rates.sample(view([10, 90]), 2000), worst(0, Number.POSITIVE_INFINITY))
+    assert.deepEqual(rates.sample(view([5, 95]), 4000), worst(0, 2000))
+  })
+
+  it('is the time between two looks at most where all that was there at the first is shipped: it has just come', () => {
+    const rates = new ShipRates(1)
+    rates.sample(view([1, 100]), 0)
+    // One write in ten minutes, and it is on its way.
+    assert.deepEqual(rates.sample(view([2, 100]), 600_000), worst(0, 600_000))
+    assert.deepEqual(rates.sample(view([1, 101]), 602_000), worst(0, 0))
+    assert.deepEqual(rates.sample(view([2, 101]), 604_000), worst(0, 2000))
+    assert.deepEqual(rates.sample(view([3, 101]), 606_000), worst(0, 1_212_000))
+  })
 })
