@@ -46,7 +46,7 @@ const level = (value: string, was: string, side = 'source') => ({
 })
 const end = (outcome: string) => record({kind: 'end', outcome})
 const verified = record({kind: 'phase', phase: 'verify', state: 'done'})
-const batches = config('4096', '0', {name: 'duplicate_log_batch_bytes'})
+const batches = config('0', '4096', {name: 'duplicate_log_batch_bytes'})
 
 /** What is known, without what is not. */
 function known(records: JournalRecord[]): Partial<JournalHints> {
@@ -127,8 +127,8 @@ const cases: [string, JournalRecord[], Partial<JournalHints>][] = [
   ['batches of an earlier duplication', [added, before(batches), added], {dupid: 7, settings: [batches] as never}],
   [
     'another setting while it ships',
-    [added, before(config('1', '10'))],
-    {dupid: 7, settings: [config('1', '10')] as never},
+    [added, before(config('1000', '10'))],
+    {dupid: 7, settings: [config('1000', '10')] as never},
   ],
 ]
 
@@ -138,20 +138,20 @@ describe('the replay of a journal', () => {
   const settingsOf = (...records: JournalRecord[]) => hintsOf(records).settings
 
   it('keeps the first value of a setting that was changed twice, until it is put back', () => {
-    const [first, second] = [config('5', '10'), config('1', '5')]
+    const [first, second] = [config('1000', '10'), config('1000', '5')]
     assert.deepEqual(settingsOf(before(first), done(first), before(second), done(second)), [first])
-    assert.deepEqual(settingsOf(before(first), before(config('10', '5'))), [first])
-    assert.deepEqual(settingsOf(before(first), done(config('10', '5'))), [])
-    assert.deepEqual(settingsOf(before(first), done(config('10', '5'), 'failed')), [first])
-    assert.deepEqual(settingsOf(done(config('10', '5'))), [])
+    assert.deepEqual(settingsOf(before(first), before(config('10', '1000'))), [first])
+    assert.deepEqual(settingsOf(before(first), done(config('10', '1000'))), [])
+    assert.deepEqual(settingsOf(before(first), done(config('10', '1000'), 'failed')), [first])
+    assert.deepEqual(settingsOf(done(config('10', '1000'))), [])
   })
 
   it('tells settings apart by side, server and name', () => {
-    const first = config('5', '10')
+    const first = config('1000', '10')
     for (const other of [{side: 'target'}, {server: 's:2'}, {name: 'x'}]) {
-      const changed = config('5', '10', other)
+      const changed = config('1000', '10', other)
       assert.deepEqual(settingsOf(before(first), before(changed)), [first, changed])
-      assert.deepEqual(settingsOf(before(first), done(config('10', '5', other))), [first])
+      assert.deepEqual(settingsOf(before(first), done(config('10', '1000', other))), [first])
     }
   })
 
