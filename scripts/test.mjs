@@ -46,6 +46,9 @@ const bin = (name) => join(root, 'node_modules', '.bin', name)
 const mocha = (level, ...options) => [`${level} tests`, bin('mocha'), `test/${level}/**/*.test.ts`, ...options]
 /** Real time and the built program: most of it is waiting. */
 const journeys = 'test/e2e/journeys.e2e.test.ts'
+/** At the lowest priority, where the system knows any. */
+const behind = ([name, ...command]) =>
+  process.platform === 'win32' ? [name, ...command] : [name, 'nice', '-n', '19', ...command]
 const npm = (name, script) => [name, 'npm', 'run', '--silent', script]
 
 /** npm writes its own lockfile into node_modules when it is done. */
@@ -68,9 +71,9 @@ async function runAll() {
   await step(mocha('unit'))
   // These two run on clocks that are scaled: whatever takes the cores from them looks like slow servers.
   await step(mocha('integration'))
-  await step(mocha('e2e', '--ignore', journeys))
+  // The simulation has no time but its own: it takes what the others leave.
+  await together(mocha('e2e', '--ignore', journeys), behind(npm('2,000 simulated migrations', 'simulate:ci')))
   await step(mocha('simulation'))
-  await step(npm('2,000 simulated migrations', 'simulate:ci'))
   // Some wait for most of their time, the other counts on virtual time. A sample of it runs with the integration tests.
   const last = built ? [mocha('install'), ['operators’ journeys', bin('mocha'), journeys]] : []
   if (process.argv.includes('--all'))
