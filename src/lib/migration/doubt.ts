@@ -52,7 +52,9 @@ export async function refuseFailMode(context: MigrationContext, entry: Duplicati
 
 /** Servers hear of a fail mode with their next duplication sync: one may skip while the meta says FAIL_SLOW again. */
 export async function doubtSkipping(context: MigrationContext, view: ShippingView): Promise<void> {
-  const skips = [...view.partitions.values()].some(({failMode}) => failMode === DuplicationFailMode[1])
+  const skips = [...view.partitions.values()].some(
+    ({failMode}) => failMode === DuplicationFailMode[DuplicationFailMode.FAIL_SKIP],
+  )
   if (skips) await doubtCopy(context, describeSkipping(context.state.dupid))
 }
 

@@ -1,15 +1,12 @@
-import type {JournalRecord} from './journal.js'
+import {endsMigration, type JournalRecord} from './journal.js'
 import type {WriteDenyWindow} from './result.js'
-
-/** Ends after which another migration begins. */
-const finished: ReadonlySet<string> = new Set(['handed-over', 'migrated', 'rolled-back'])
 
 /** Write-denies that earlier runs of the same migration set and took back, as the journal has them, oldest first. */
 export function windowsOfEarlierRuns(past: readonly JournalRecord[]): WriteDenyWindow[] {
   let windows: WriteDenyWindow[] = []
   let setAtMs: number | undefined
   for (const record of past) {
-    if (record.kind === 'end' && finished.has(record.outcome)) {
+    if (endsMigration(record)) {
       windows = []
       setAtMs = undefined
     }

@@ -2,16 +2,10 @@ import type {Cluster} from '../pegasus/cluster.js'
 import type {CallLimits} from '../pegasus/env.js'
 import type {Effect} from './effects.js'
 import {forEachBounded} from './preflight/bounded.js'
-import {LOWERED_SYNC_MS} from './preflight/prediction.js'
-import {BATCH_BYTES, BATCH_BYTES_WANTED, SYNC_INTERVAL} from './settings.js'
+import {ownValues, sameSetting} from './settings.js'
 import {mayPass} from './wait.js'
 
 const SERVERS_AT_ONCE = 8
-/** What a migration sets on servers of the source. */
-const wanted: readonly [name: string, value: string][] = [
-  [BATCH_BYTES, BATCH_BYTES_WANTED],
-  [SYNC_INTERVAL, String(LOWERED_SYNC_MS)],
-]
 
 export interface SettingsClues {
   /** What a journal has of them already. */
@@ -34,14 +28,19 @@ export async function findSettings(source: Cluster, clues: SettingsClues, limits
   await forEachBounded(servers, SERVERS_AT_ONCE, async (address) => {
     try {
       const server = source.server(address)
-      const values = await Promise.all(wanted.map(([name]) => server.config(name, limits)))
-      const set = wanted.filter(([name, value], index) => values[index] === value && !isKnown(known, address, name))
+      const unknown = [...ownValues]
+        .map(
+          ([name, value]) =>
+            ({before: '', kind: 'set-server-config', name, server: address, side: 'source', value}) as const,
+        )
+        .filter((effect) => !known.some((other) => sameSetting(other, effect)))
+      const values = await Promise.all(unknown.map(({name}) => server.config(name, limits)))
+      const set = unknown.filter(({value}, index) => values[index] === value)
       if (set.length === 0) return
       const dump = await server.configDump(limits)
-      for (const [name, value] of set) {
-        const before = dump.get('replication', name)?.trim()
-        if (before === undefined || before === value) continue
-        settings.push({before, kind: 'set-server-config', name, server: address, side: 'source', value})
+      for (const effect of set) {
+        const before = dump.get('replication', effect.name)?.trim()
+        if (before !== undefined && before !== effect.value) settings.push({...effect, before})
       }
     } catch (error) {
       limits.signal?.throwIfAborted()
@@ -49,10 +48,4 @@ export async function findSettings(source: Cluster, clues: SettingsClues, limits
     }
   })
   return settings.sort((a, b) => JSON.stringify(a).localeCompare(JSON.stringify(b)))
-}
-
-function isKnown(known: readonly Effect[], address: string, setting: string): boolean {
-  return known.some(
-    (effect) => effect.kind === 'set-server-config' && effect.server === address && effect.name === setting,
-  )
 }

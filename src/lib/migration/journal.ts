@@ -5,8 +5,7 @@ import {messageOf, MigratorError} from '../errors.js'
 import {type AppendFile, diskFiles, type Files} from '../files.js'
 import type {Effect} from './effects.js'
 import {isRecord} from './journal-record.js'
-import {LOWERED_SYNC_MS} from './preflight/prediction.js'
-import {BATCH_BYTES, BATCH_BYTES_WANTED, SYNC_INTERVAL} from './settings.js'
+import {BATCH_BYTES, ownValues, SYNC_INTERVAL} from './settings.js'
 import type {TickPhase} from './tick-phases.js'
 
 /** Version of the format; a file with a newer one is refused, not guessed at. */
@@ -188,6 +187,13 @@ export interface JournalHints {
 }
 
 const CLOSED = 'reconfig*all'
+/** Outcomes after which another migration begins. */
+const ends: ReadonlySet<string> = new Set(['handed-over', 'migrated', 'rolled-back'])
+
+/** Whether a migration is over with this record, however many runs it took. */
+export function endsMigration(record: JournalRecord): record is Extract<JournalRecord, {kind: 'end'}> {
+  return record.kind === 'end' && ends.has(record.outcome)
+}
 
 /** Replays the journal. */
 export function hintsOf(records: readonly JournalRecord[]): JournalHints {
@@ -216,7 +222,7 @@ export function hintsOf(records: readonly JournalRecord[]): JournalHints {
     if (record.kind === 'ticks') hints.ticks = {...hints.ticks, ...record.servers}
     if (record.kind === 'doubt') hints.inDoubt = record.reason
     if (record.kind === 'word') hints.word = true
-    if (record.kind === 'end' && ['handed-over', 'migrated', 'rolled-back'].includes(record.outcome)) {
+    if (endsMigration(record)) {
       if (record.outcome === 'rolled-back') delete hints.finished
       else hints.finished = true
       hints.adding = undefined
@@ -271,12 +277,7 @@ function applyIntent(record: {at: string; effect: Effect}, hints: JournalHints, 
 /** What is set to anything but a migration's own value was put back: what another machine's run had set may be in no record here. */
 function isPutBack(effect: Effect): boolean {
   if (effect.kind !== 'set-server-config') return false
-  const own =
-    effect.name === BATCH_BYTES
-      ? BATCH_BYTES_WANTED
-      : effect.name === SYNC_INTERVAL
-        ? String(LOWERED_SYNC_MS)
-        : undefined
+  const own = ownValues.get(effect.name)
   return own !== undefined && effect.value !== own
 }
 

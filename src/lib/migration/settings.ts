@@ -4,6 +4,7 @@ import type {Cluster} from '../pegasus/cluster.js'
 import {MetaFunctionLevel} from '../rpc/structs/cluster.js'
 import type {MigrationContext} from './context.js'
 import type {Effect, Side} from './effects.js'
+import {LOWERED_SYNC_MS} from './preflight/prediction.js'
 import {mayPass} from './wait.js'
 
 /** Batches of more than one mutation are shipped out of order (product.md, lesson 13). */
@@ -11,6 +12,11 @@ export const BATCH_BYTES = 'duplicate_log_batch_bytes'
 export const BATCH_BYTES_WANTED = '0'
 /** How often a replica server asks the meta for envs: the spread of a deny and of its lift (measured.md §1, §2). */
 export const SYNC_INTERVAL = 'config_sync_interval_ms'
+/** What a migration sets on servers of the source, by name. */
+export const ownValues: ReadonlyMap<string, string> = new Map([
+  [BATCH_BYTES, BATCH_BYTES_WANTED],
+  [SYNC_INTERVAL, String(LOWERED_SYNC_MS)],
+])
 const PUT_BACK_LIMIT_MS = 20_000
 const PUT_BACK_RETRY_MS = 2000
 

@@ -1,6 +1,6 @@
 import {isMigratorError, messageOf, MigratorError} from '../../errors.js'
 import type {MigrationContext, Step} from '../context.js'
-import type {JournalRecord} from '../journal.js'
+import {endsMigration, type JournalRecord} from '../journal.js'
 import type {Outcome} from '../result.js'
 import {DEFAULT_LIMIT_MS, type HookEnd, type HookFacts, type HookMoment, windowMoments} from './moments.js'
 
@@ -13,9 +13,14 @@ interface Ending {
   outcome?: Outcome
 }
 
-/** A step at which a hook may stop the migration. */
+/** A step at which a hook may stop the migration: behind the commit point there is nothing left to stop. */
 export function hookStep(moment: HookMoment): Step {
-  return {act: (context) => askHook(context, moment), title: `run the hook ${moment}`}
+  return {
+    async act(context) {
+      if (context.state.commit !== 'done') await askHook(context, moment)
+    },
+    title: `run the hook ${moment}`,
+  }
 }
 
 /**
@@ -61,14 +66,11 @@ export function isHookOwed(past: readonly JournalRecord[], moment: HookMoment): 
   for (const record of past) {
     if (record.kind === 'before' && record.effect.kind === 'deny') isOwed = true
     if (record.kind === 'hook' && record.moment === moment) isOwed = false
-    if (record.kind === 'end' && finished.has(record.outcome)) isOwed = false
+    if (endsMigration(record)) isOwed = false
   }
 
   return isOwed
 }
-
-/** Ends after which another migration begins. */
-const finished: ReadonlySet<string> = new Set(['handed-over', 'migrated', 'rolled-back'])
 
 async function runHook(
   context: MigrationContext,

@@ -8,7 +8,7 @@ import type {Progress} from '../events.js'
 import {insist} from '../mend.js'
 import {lookAtOwnNode} from '../node-watch.js'
 import {proveEverywhere} from '../proof/deny.js'
-import {askHook, hookStep} from '../operator-hooks/calls.js'
+import {hookStep} from '../operator-hooks/calls.js'
 import {readPrimaries} from '../proof/primaries.js'
 import {readFailedBefore} from '../remaining-clients.js'
 import {timersOf} from '../timers.js'
@@ -37,7 +37,7 @@ export const switchOver: Phase = {
     return {done: false}
   },
   steps: [
-    {...hookStep('before-switch'), act: askBeforeSwitch},
+    hookStep('before-switch'),
     {act: commit, title: 'hand the table over to the target', wait: confirmProxies},
     {act: closeSource, title: 'send remaining clients of the source away', wait: proveClosed},
   ],
@@ -45,11 +45,6 @@ export const switchOver: Phase = {
     const windowMs = state.window.windowMs ?? 0
     return `${request.targetCluster} serves; writes were denied for ${(windowMs / 1000).toFixed(1)} s`
   },
-}
-
-/** After the commit point there is nothing left that a hook could stop. */
-async function askBeforeSwitch(context: MigrationContext): Promise<void> {
-  if (context.state.commit !== 'done') await askHook(context, 'before-switch')
 }
 
 async function commit(context: MigrationContext): Promise<void> {
