@@ -103,6 +103,8 @@ export class LoadClient {
   private unanswered = 0
   private watch: OutageWatch
   private writers: Promise<void>[] = []
+  /** Of all writers together; may be changed, which counts from each writer's next write but one. */
+  writesPerSecond: number
 
   constructor(options: LoadOptions) {
     this.options = {
@@ -116,6 +118,7 @@ export class LoadClient {
       writesPerSecond: 100,
       ...options,
     }
+    this.writesPerSecond = this.options.writesPerSecond
     this.clock = options.env.clock
     this.client = new PegasusClient(options.env)
     this.route = new LoadRoute(this.client, options.table, options.target, this.options.refreshEveryMs)
@@ -184,9 +187,9 @@ export class LoadClient {
   }
 
   private async write(writer: number, signal: AbortSignal): Promise<void> {
-    const {writers, writesPerSecond} = this.options
-    const periodMs = (1000 * writers) / writesPerSecond
-    let dueMs = this.clock.nowMs() + (periodMs * writer) / writers
+    const {writers} = this.options
+    const periodMs = () => (1000 * writers) / this.writesPerSecond
+    let dueMs = this.clock.nowMs() + (periodMs() * writer) / writers
     while (!signal.aborted) {
       try {
         await sleep(this.clock, dueMs - this.clock.nowMs(), signal)
@@ -196,7 +199,7 @@ export class LoadClient {
 
       await this.writeOnce()
       // What was missed while a write waited is not made up for: no bursts.
-      dueMs = Math.max(dueMs + periodMs, this.clock.nowMs())
+      dueMs = Math.max(dueMs + periodMs(), this.clock.nowMs())
     }
   }
 

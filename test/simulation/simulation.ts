@@ -46,6 +46,8 @@ import {Watch} from './watch.js'
 import {ZooKeeperModel} from './zookeeper-model.js'
 
 export interface SimulationOptions {
+  /** Between two questions to a server that is asked calmly; default: the tool's own. */
+  calmMs?: number
   denyMode?: DenyMode
   /** Default true: every cutover has a guard. */
   guard?: boolean
@@ -394,7 +396,9 @@ export class Simulation {
       onOpen: (who) => this.onSession?.(who),
     })
     const files = this.disk(life.machine).of(life)
+    const {calmMs} = this.options
     return {
+      ...(calmMs === undefined ? {} : {calmMs}),
       clock: life.clock,
       files,
       journalDirectory: DIRECTORY,

@@ -24,6 +24,8 @@ export type {MigrationResult, Outcome, PhaseTiming, WriteDenyWindow} from './res
 
 /** What a migration needs of the world; all of it injected. */
 export interface MigrationWorld {
+  /** As `Environment.calmMs`. */
+  calmMs?: number
   clock: Clock
   /** The command line, for whoever meets the lock; without secrets. */
   command?: string

@@ -87,7 +87,7 @@ class Run {
     let position: Position
     try {
       if (!(await this.confirmed())) return builder.finish(context, 'refused')
-      await this.open.acquireLock()
+      if ((await this.open.acquireLock()).goneOn) await this.lookAgain()
       await context.holdDesk?.prepare()
       await this.writeBegin()
       position = await locate(context)
@@ -104,6 +104,16 @@ class Run {
     } finally {
       this.cutover.leaveGuard()
     }
+  }
+
+  /** What Preflight judged stands no more: another command went on with this table, or ended, before the lock was had. */
+  private async lookAgain(): Promise<void> {
+    const {builder, context} = this
+    const message = `another command went on with ${context.request.table} since Preflight looked: it looks again`
+    context.emit({code: 'preflight.again', message, type: 'warning'})
+    const checked = await runPhases(context, phases.slice(0, 1))
+    builder.addTimings(checked.timings)
+    if (checked.error !== undefined) throw checked.error
   }
 
   /** Nothing was changed; but nobody may believe that writes are allowed where an earlier run left them denied (I2). */

@@ -1,4 +1,5 @@
 import {setMaxListeners} from 'node:events'
+import {isDeepStrictEqual} from 'node:util'
 
 import {openZooKeeper} from '../metaproxy/open.js'
 import {PegasusClient} from '../pegasus/client.js'
@@ -20,13 +21,16 @@ import {shellQuote} from '../shell-quote.js'
 
 /** Everything that a run opens, and gives back at its end. */
 export interface OpenRun {
-  /** Takes the lock; from then on it is checked before each effect (I6). */
-  acquireLock(): Promise<void>
+  /**
+   * Takes the lock; from then on it is checked before each effect (I6).
+   * @returns `goneOn`: whether another command wrote into the journal since it was read here; its hints are the new ones then
+   */
+  acquireLock(): Promise<{goneOn: boolean}>
   close(): Promise<void>
   context: MigrationContext
   /** Of the lock that is held. */
   lockToken(): string | undefined
-  /** What earlier runs wrote into the journal. */
+  /** What earlier runs wrote into the journal; read again with the lock. */
   past: readonly JournalRecord[]
 }
 
@@ -42,7 +46,7 @@ export interface OpenRunOptions {
 /** Opens connections, store and journal. @throws MigratorError `journal.*`; nothing stays open then */
 export async function openRun(options: OpenRunOptions): Promise<OpenRun> {
   const {builder, dryRun, hooks, request, signal, world} = options
-  const {clock, files, journalDirectory, processes, random, resolve, transport} = world
+  const {calmMs, clock, files, journalDirectory, processes, random, resolve, transport} = world
   const forward = new AbortController()
   // Hundreds of calls may be under way on one signal; each takes its listener away again.
   setMaxListeners(0, signal, forward.signal)
@@ -56,9 +60,15 @@ export async function openRun(options: OpenRunOptions): Promise<OpenRun> {
   const runId = random().toString(36).slice(2, 10)
   // A dry run leaves no trace, not even a journal.
   const journal = dryRun ? undefined : await Journal.open(...where, clock, runId, files)
-  const past = journal?.past ?? (await readJournal(journalPath(...where), files))
+  let past = journal?.past ?? (await readJournal(journalPath(...where), files))
 
-  const client = new PegasusClient({clock, random, ...(resolve ? {resolve} : {}), transport})
+  const client = new PegasusClient({
+    ...(calmMs === undefined ? {} : {calmMs}),
+    clock,
+    random,
+    ...(resolve ? {resolve} : {}),
+    transport,
+  })
   const store = request.metaproxy && (world.openStore ?? openZooKeeper)(request.metaproxy, clock)
   const source = client.cluster(request.sourceMetas)
   const target = client.cluster(request.targetMetas)
@@ -130,8 +140,14 @@ export async function openRun(options: OpenRunOptions): Promise<OpenRun> {
         },
         signal,
       )
+      if (!journal) return {goneOn: false}
       // Whoever held it until now may have gone on, and denied writes, since the journal was read here.
-      if (journal) replaceHints(hints, hintsOf(await readJournal(journal.path, files)))
+      const before = hintsOf(past)
+      past = await readJournal(journal.path, files)
+      const now = hintsOf(past)
+      const goneOn = !isDeepStrictEqual(now, before)
+      replaceHints(hints, now)
+      return {goneOn}
     },
     async close() {
       await lock.release()
@@ -139,7 +155,9 @@ export async function openRun(options: OpenRunOptions): Promise<OpenRun> {
     },
     context,
     lockToken: () => lock.token,
-    past,
+    get past() {
+      return past
+    },
   }
 }
 

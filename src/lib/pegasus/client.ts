@@ -13,7 +13,7 @@ export class PegasusClient {
 
   constructor(env: Environment) {
     this.env = env
-    this.gate = new ServerGate(env.clock)
+    this.gate = new ServerGate(env.clock, env.calmMs)
     this.http = new HttpClient(env)
     this.pool = new ConnectionPool(env)
   }

@@ -3,6 +3,8 @@ import type {Transport} from '../rpc/transport.js'
 
 /** What is injected everywhere: time, connections and chance. */
 export interface Environment {
+  /** Between two questions to a server that is asked calmly, default 1 s; less where all timers are shorter. */
+  calmMs?: number
   clock: Clock
   /** In [0, 1), as Math.random. */
   random: () => number

@@ -23,7 +23,10 @@ export class ServerGate {
   manner: Manner = 'freely'
   private readonly lanes = new Map<string, Lane>()
 
-  constructor(private readonly clock: Clock) {}
+  constructor(
+    private readonly clock: Clock,
+    private readonly calmMs = CALM_MS,
+  ) {}
 
   /** Asks when it is this question's turn; the time limits of `ask` begin then. @throws MigratorError rpc.aborted; what `ask` throws */
   async pass<T>(address: string, signal: AbortSignal | undefined, ask: () => Promise<T>): Promise<T> {
@@ -54,7 +57,7 @@ export class ServerGate {
   ): Promise<void> {
     try {
       await unlessAborted(before, signal)
-      const restMs = this.manner === 'calmly' ? lane.lastMs + CALM_MS - this.clock.nowMs() : 0
+      const restMs = this.manner === 'calmly' ? lane.lastMs + this.calmMs - this.clock.nowMs() : 0
       if (restMs > 0) await sleep(this.clock, restMs, signal)
     } catch (error) {
       throw abortedError({address, call: 'a question that waited for its turn'}, error)

@@ -67,7 +67,14 @@ export async function playInProcesses(from: number, count: number, options: Jobs
     new Promise<void>((resolve, reject) => {
       const child = fork(CHILD, [], {
         env: {...process.env, ...env},
-        execArgv: execArgv ?? ['--import', 'tsx', '--import', UNNAMED, '--max-semi-space-size=32'],
+        execArgv: execArgv ?? [
+          '--import',
+          'tsx',
+          '--import',
+          UNNAMED,
+          '--max-semi-space-size=64',
+          '--min-semi-space-size=64',
+        ],
       })
       const give = () => {
         if (next >= from + count || failures >= enough) {

@@ -54,6 +54,8 @@ export class Overseer {
   private switchingSinceMs = 0
   /** Something that another operator did in a moment in which the tool cannot see it: what is lost is not its fault. */
   private ruined: string | undefined
+  /** As servers hold them, by the application's names. */
+  private readonly rows = new Map<string, Buffer>()
   private stopped = false
 
   constructor(
@@ -190,10 +192,11 @@ export class Overseer {
     if (!table) return
     const {partitions} = this.simulation[this.serves].table(TABLE)
     for (const key of load.ledger.touched) {
-      const row = encodeKey(Buffer.from(key), SORT_KEY)
+      let row = this.rows.get(key)
+      if (!row) this.rows.set(key, (row = encodeKey(Buffer.from(key), SORT_KEY)))
       const found = partitions
         .map(({rows}) => rows.get(row))
-        .find(Boolean)
+        .find((one) => one !== undefined)
         ?.value.toString()
       const acceptable = load.ledger.acceptable(key)
       if (acceptable.includes(found)) continue

@@ -12,7 +12,7 @@ import {beginOf, FOREIGN_DENY, needsRoot} from './faults.js'
 import {Overseer} from './overseer.js'
 import type {Fault, Plan} from './plan.js'
 import {Sky} from './sky.js'
-import {LIMITS, TIMERS} from './timers.js'
+import {CALM_MS, LIMITS, paceIn, TIMERS} from './timers.js'
 import {tellEvent, Trace} from './trace.js'
 import {weatherNetwork} from './weather.js'
 
@@ -82,6 +82,7 @@ export class Stage {
     let sky!: Sky
     const box: {trace?: Trace} = {}
     const simulation = await Simulation.open({
+      calmMs: CALM_MS,
       denyMode: world.denyMode,
       guard: world.guard,
       load: {
@@ -285,6 +286,7 @@ export class Stage {
     tellEvent(this.trace, name, event)
     if (event.type === 'phase-started') {
       this.overseer.phaseBegins(event.phase)
+      this.simulation.load!.writesPerSecond = paceIn(event.phase, this.plan.world)
       this.sign(`phase:${event.phase}`)
     }
 

@@ -28,7 +28,7 @@ export class PlantedProcess {
   constructor({edits, id}: PlantedBug) {
     this.child = fork(CHILD, [], {
       env: {...process.env, PLANTED_BUG: JSON.stringify({edits})},
-      execArgv: ['--import', PLANT, '--import', 'tsx', '--max-semi-space-size=32'],
+      execArgv: ['--import', PLANT, '--import', 'tsx', '--max-semi-space-size=64', '--min-semi-space-size=64'],
     })
     this.ended = new Promise((_, reject) => {
       this.child.once('error', reject)

@@ -17,11 +17,12 @@ export async function tellJournal(
   // Its answer was never written down, and Preflight had seen none before it: the one that is there is ours.
   const dupid = hints.dupid ?? (hints.adding ? entry?.dupid : undefined)
   const records = await readJournal(journal.path, files)
-  const deny = ownDeny(records)
+  const {closedByUs, deny} = ownDeny(records)
   const nodeBefore = nodeBytesBefore(records)
   const closed = table.envs.get(DENY_ENV) === 'reconfig*all'
+  // A later run that came to nothing does not take it back.
   const moved =
-    hints.closed === true || ['handed-over', 'migrated', 'switched-unfinished'].includes(ended?.outcome ?? '')
+    closedByUs || hints.closed === true || ['handed-over', 'migrated', 'switched-unfinished'].includes(ended?.outcome ?? '')
   return {
     ...(deny === undefined ? {} : {deny}),
     ...(hints.deny === undefined || hints.denyAtMs === undefined ? {} : {denySentAtMs: hints.denyAtMs}),
@@ -33,18 +34,22 @@ export async function tellJournal(
   }
 }
 
-/** The value that this migration, or its way back, gave the source's deny env last and has not taken off. */
-function ownDeny(records: readonly JournalRecord[]): string | undefined {
-  let deny: string | undefined
+/**
+ * The value that this migration, or its way back, gave the source's deny env last and has not taken off;
+ * `closedByUs`: at the end of a hand-over.
+ */
+function ownDeny(records: readonly JournalRecord[]): {closedByUs: boolean; deny?: string} {
+  let own: {closedByUs: boolean; deny?: string} = {closedByUs: false}
   for (const record of records) {
-    if (record.kind === 'after' && record.effect.kind === 'lift-deny' && record.outcome === 'done') deny = undefined
+    if (record.kind === 'after' && record.effect.kind === 'lift-deny' && record.outcome === 'done')
+      own = {closedByUs: false}
     if (record.kind !== 'before') continue
     const {effect} = record
     if (effect.kind === 'deny' || effect.kind === 'close-source' || effect.kind === 'open-source-reads')
-      deny = effect.value
+      own = {closedByUs: effect.kind === 'close-source', deny: effect.value}
   }
 
-  return deny
+  return own
 }
 
 /** What the node held before the last switch. */
