@@ -16,9 +16,9 @@ describe('the gate of questions to servers', () => {
   let atOnce: number
   let mostAtOnce: number
 
-  function open(manner: Manner): void {
+  function open(manner: Manner, calmMs?: number): void {
     clock = new VirtualClock()
-    gate = new ServerGate(clock)
+    gate = new ServerGate(clock, calmMs)
     gate.manner = manner
     begun = {[HERE]: [], [THERE]: []}
     atOnce = 0
@@ -51,6 +51,12 @@ describe('the gate of questions to servers', () => {
     assert.deepEqual(begun[HERE], [0, TAKES_MS, 2 * TAKES_MS])
     assert.deepEqual(begun[THERE], [0])
     assert.equal(mostAtOnce, 1)
+  })
+
+  it('rests for as long as it is told, where all timers are shorter', async () => {
+    open('calmly', 250)
+    await clock.run(Promise.all([ask(HERE), ask(HERE), ask(HERE)]))
+    assert.deepEqual(begun[HERE], [0, 250, 500])
   })
 
   it('lets one a second through where nobody waits, and a slow answer costs no more than it takes', async () => {
