@@ -1,6 +1,6 @@
 import {isMigratorError, messageOf, MigratorError} from '../errors.js'
 import {DuplicationStatus} from '../rpc/structs/duplication.js'
-import {factsOf, freshState, type MigrationContext} from './context.js'
+import {factsOf, type MigrationContext} from './context.js'
 import {Cutover} from './cutover.js'
 import {JournaledEffects} from './effects-journaled.js'
 import {DENY_ENV} from './effects-live.js'
@@ -13,7 +13,7 @@ import {askHook, isHookOwed, tellHook, tellSwitched} from './operator-hooks/call
 import {perhapsOverwritten, wasDrainedBeforeSwitch} from './node-watch.js'
 import {findEntry} from './phases/duplicate.js'
 import {locate, type Position} from './position.js'
-import {rehearseRest, sentences} from './rehearsal.js'
+import {foretell, rehearseRest, sentences} from './rehearsal.js'
 import {ResultBuilder} from './result-builder.js'
 import type {MigrationResult} from './result.js'
 import {cutoverPhases, phases, runPhases} from './runner.js'
@@ -264,24 +264,8 @@ class Run {
   }
 
   private async confirmed(): Promise<boolean> {
-    const effects = await this.plan()
+    const effects = await foretell(this.context)
     return this.hooks.confirm({effects, result: this.builder.finish(this.context, 'dry-run')})
-  }
-
-  private async plan(): Promise<string[]> {
-    const {context} = this
-    const recording = new RecordingEffects(context.request.table, () => {})
-    const {error} = await rehearseRest({
-      ...context,
-      dryRun: true,
-      effects: recording,
-      emit() {},
-      hints: {...context.hints, settings: [...context.hints.settings]},
-      journal: undefined,
-      state: {...freshState(), facts: context.state.facts, timers: context.state.timers},
-    })
-    if (error !== undefined) throw error
-    return sentences(context, recording)
   }
 
   private async writeBegin(): Promise<void> {

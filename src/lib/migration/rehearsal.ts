@@ -1,6 +1,6 @@
 import {freshState, type MigrationContext} from './context.js'
 import {describeEffect} from './effects.js'
-import type {RecordingEffects} from './effects-recording.js'
+import {RecordingEffects} from './effects-recording.js'
 import {locate} from './position.js'
 import {phases, type RunOutcome, runPhases} from './runner.js'
 
@@ -30,4 +30,20 @@ export async function rehearseRest(context: MigrationContext): Promise<RunOutcom
 /** What was recorded, for a person. */
 export function sentences({request}: MigrationContext, {recorded}: RecordingEffects): string[] {
   return recorded.map((effect) => describeEffect(effect, request.table))
+}
+
+/** What a run that is about to begin will do, for whoever must agree. @throws what the rehearsal fails with */
+export async function foretell(context: MigrationContext): Promise<string[]> {
+  const recording = new RecordingEffects(context.request.table, () => {})
+  const {error} = await rehearseRest({
+    ...context,
+    dryRun: true,
+    effects: recording,
+    emit() {},
+    hints: {...context.hints, settings: [...context.hints.settings]},
+    journal: undefined,
+    state: {...freshState(), facts: context.state.facts, timers: context.state.timers},
+  })
+  if (error !== undefined) throw error
+  return sentences(context, recording)
 }

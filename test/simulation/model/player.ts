@@ -106,7 +106,7 @@ export class Player {
   /** A command that nobody disturbs. */
   private async whole(command: 'migrate' | 'rollback', request = {}): Promise<void> {
     const before = this.state
-    const acting = this.stage.begin(command, 'here', {request})
+    const acting = this.stage.commands.begin(command, 'here', {request})
     const {error, outcome} = await this.watch(acting.driver.result)
     await this.guardsEnd()
     const told = `${command} in ${before}: ${outcome} ${error?.code ?? ''} ${error?.message ?? ''}`
@@ -138,7 +138,7 @@ export class Player {
     if (this.foreign) return
     const {stage} = this
     stage.expect(at, {kind: kind === 'killed' ? 'kill' : 'ctrl-c', pick: 0})
-    const acting = stage.begin('migrate', 'here')
+    const acting = stage.commands.begin('migrate', 'here')
     const isOver = () => acting.result !== undefined || !acting.driver.life.isAlive
     while (!isOver()) await this.watch(stage.simulation.sleep(100))
     stage.expectNothing()

@@ -83,7 +83,7 @@ export const beginOf: Record<string, Begin> = {
     }
   },
   'ctrl-c'(stage) {
-    stage.workingDriver()?.driver.signal.abort(new MigratorError('run.interrupted', 'Ctrl-C'))
+    stage.commands.workingDriver()?.driver.signal.abort(new MigratorError('run.interrupted', 'Ctrl-C'))
   },
   cut({sky}, {what}) {
     sky.cut(what!)
@@ -113,12 +113,12 @@ export const beginOf: Record<string, Begin> = {
     stage.overseer.meddled('skip')
     alter(stage, {failMode: DuplicationFailMode.FAIL_SKIP})
   },
-  hook({hooks}, {what}) {
+  hook({commands: {hooks}}, {what}) {
     const [how, moment] = what!.split(' ')
     hooks.set(moment!, how as 'fail' | 'hang')
   },
   kill(stage) {
-    stage.workingDriver()?.driver.life.kill()
+    stage.commands.workingDriver()?.driver.life.kill()
   },
   'kill-guard'({simulation}) {
     simulation.guards.find(({life}) => life.isAlive)?.life.kill()
@@ -196,7 +196,7 @@ export const beginOf: Record<string, Begin> = {
   },
   second(stage, fault) {
     const [command, where] = fault.what!.split(' ')
-    stage.begin(command as 'migrate' | 'rollback', where as 'here' | 'there')
+    stage.commands.begin(command as 'migrate' | 'rollback', where as 'here' | 'there')
   },
   async 'server-dies'(_, fault, cluster) {
     const {address} = victimOf(fault, cluster)
@@ -219,7 +219,7 @@ export const beginOf: Record<string, Begin> = {
     return () => cluster.setPrepareDelay(address, 0)
   },
   stop(stage) {
-    const life = stage.workingDriver()?.driver.life
+    const life = stage.commands.workingDriver()?.driver.life
     life?.stop()
     return () => life?.resume()
   },

@@ -4,7 +4,7 @@ import type {Effect} from '../../../src/lib/migration/effects.js'
 import {DuplicationStatus} from '../../../src/lib/rpc/structs/duplication.js'
 import type {Life} from '../life.js'
 import {MAX_WRITE_DENY_MS, NODE, type Simulation, TABLE} from '../simulation.js'
-import {ownDeny, refusalsOf, writablePrimaries} from './sight.js'
+import {lockNotes, ownDeny, refusalsOf, writablePrimaries} from './sight.js'
 import type {Trace} from './trace.js'
 
 export type Meddling = 'deny' | 'drop' | 'lift' | 'pause' | 'remove' | 'resume' | 'skip' | 'target'
@@ -166,21 +166,10 @@ export class Overseer {
   }
 
   private requireLock(effect: Effect, life: Life): void {
-    const {simulation} = this
-    const name = (note: {host: string; pid: number}) => `${note.host} ${note.pid}`
+    const {notes, path} = lockNotes(this.simulation, life)
     const mine = `${life.machine.name} ${life.pid}`
-    const notes: {host: string; pid: number}[] = []
-    const disk = simulation.disk(life.machine)
-    const path = disk.paths.find((other) => other.endsWith('.lock'))
-    if (path !== undefined) notes.push(JSON.parse(disk.text(path)!))
-    if (simulation.hasRoot) {
-      const {zookeeper} = simulation
-      const [lowest] = zookeeper.children(NODE).sort()
-      if (lowest !== undefined) notes.push(JSON.parse(zookeeper.getData(`${NODE}/${lowest}`).bytes.toString()))
-    }
-
-    const other = notes.find((note) => name(note) !== mine)
-    if (other) this.fail('I6', `${mine} begins ${effect.kind} while ${name(other)} holds the lock`)
+    const other = notes.find((name) => name !== mine)
+    if (other) this.fail('I6', `${mine} begins ${effect.kind} while ${other} holds the lock`)
     else if (path === undefined) this.fail('I6', `${mine} begins ${effect.kind} without a lock`)
   }
 

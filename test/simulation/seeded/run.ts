@@ -1,7 +1,8 @@
 import {assertClean} from '../judge.js'
 import {NODE, TABLE} from '../simulation.js'
 import type {Plan} from './plan.js'
-import {type Acting, type Command, Stage} from './stage.js'
+import type {Acting, Command} from './commands.js'
+import {Stage} from './stage.js'
 
 /** How a run went. */
 export interface Report {
@@ -35,7 +36,7 @@ export async function play(plan: Plan): Promise<Report> {
 
   const {violation} = overseer
   const report: Report = {
-    ends: stage.acts.map(({command, driver, result}) =>
+    ends: stage.commands.acts.map(({command, driver, result}) =>
       [command, result?.outcome ?? (driver.life.isAlive ? 'alive' : 'killed'), result?.error?.code ?? '']
         .join(' ')
         .trim(),
@@ -69,7 +70,7 @@ class Script {
 
   async perform(): Promise<void> {
     const {stage} = this
-    stage.begin('migrate', 'here')
+    stage.commands.begin('migrate', 'here')
     await this.untilQuiet()
     if (this.isOver) return
     await stage.heal()
@@ -94,11 +95,11 @@ class Script {
   private async untilQuiet(): Promise<void> {
     const {overseer, simulation} = this.stage
     const untilMs = simulation.clock.nowMs() + COMMAND_LIMIT_MS
-    while (!this.isOver && (this.stage.isAnybodyWorking || this.stage.guardsAreAtWork)) {
+    while (!this.isOver && (this.stage.commands.isAnybodyWorking || this.stage.guardsAreAtWork)) {
       await simulation.sleep(POLL_MS)
       this.judgeEnds()
       if (simulation.clock.nowMs() > untilMs) {
-        const who = this.stage.workingDriver()?.name ?? 'a guard'
+        const who = this.stage.commands.workingDriver()?.name ?? 'a guard'
         overseer.fail('ends', `${who} does not end within an hour`)
       }
     }
@@ -111,12 +112,12 @@ class Script {
   /** I2 for commands that ended by themselves, where nobody else is at work on the table. */
   private judgeEnds(): void {
     const {judged, stage} = this
-    for (const acting of stage.acts) {
+    for (const acting of stage.commands.acts) {
       if (!acting.result || judged.has(acting)) continue
       judged.add(acting)
       const {error} = acting.result
       if (error?.code === 'unexpected') this.stage.overseer.fail('unexpected', `${acting.name}: ${error.message}`)
-      if (!stage.isAnybodyWorking && !stage.guardsAreAtWork) this.judgeEnd(acting)
+      if (!stage.commands.isAnybodyWorking && !stage.guardsAreAtWork) this.judgeEnd(acting)
     }
   }
 
@@ -147,7 +148,10 @@ class Script {
 
   /** The side that serves, where the last command said that nothing is left to do and nobody meddled since. */
   private cleanEnd(): 'source' | 'target' | undefined {
-    const {acts, overseer} = this.stage
+    const {
+      commands: {acts},
+      overseer,
+    } = this.stage
     if (overseer.hasAnybodyMeddled) return undefined
     // Those who found the table locked did nothing.
     // What could not be put back is told, and is the next command's.
@@ -174,7 +178,7 @@ class Script {
       const {accepted} = this.stage.simulation.request
       const request = {accepted: [...accepted, 'foreign-duplication'], verify: 'full'} as const
       const more = where === 'there' ? {request: {...request, accepted: [...request.accepted]}} : {}
-      const acting = this.stage.begin(command, where, {adopt, copyIsGone, dropTarget: drops, ...more})
+      const acting = this.stage.commands.begin(command, where, {adopt, copyIsGone, dropTarget: drops, ...more})
       await this.untilQuiet()
       if (this.isOver) return
       const {error, outcome} = acting.result!

@@ -1,6 +1,7 @@
 import type {SimulatedCluster} from '../../sandbox/index.js'
 import {DENY_ENV} from '../../sandbox/replica/deny.js'
-import {TABLE} from '../simulation.js'
+import type {Life} from '../life.js'
+import {NODE, type Simulation, TABLE} from '../simulation.js'
 
 /** Each partition's primary, where there is one and its server is alive. */
 function primariesOf(cluster: SimulatedCluster) {
@@ -38,4 +39,24 @@ export function writablePrimaries(source: SimulatedCluster): {ballot: number; pa
       partition,
       text: `the source's ${server.address} takes writes to partition ${partition}`,
     }))
+}
+
+/** Who holds the table's lock (`machine pid`), as the lock file of this process's machine and ZooKeeper say; `path` of the file. */
+export function lockNotes(simulation: Simulation, {machine}: Life): {notes: string[]; path: string | undefined} {
+  const notes: string[] = []
+  const add = (text: string) => {
+    const {host, pid} = JSON.parse(text) as {host: string; pid: number}
+    notes.push(`${host} ${pid}`)
+  }
+
+  const disk = simulation.disk(machine)
+  const path = disk.paths.find((other) => other.endsWith('.lock'))
+  if (path !== undefined) add(disk.text(path)!)
+  if (simulation.hasRoot) {
+    const {zookeeper} = simulation
+    const [lowest] = zookeeper.children(NODE).sort()
+    if (lowest !== undefined) add(zookeeper.getData(`${NODE}/${lowest}`).bytes.toString())
+  }
+
+  return {notes, path}
 }
