@@ -19,6 +19,8 @@ const PROOF_MARGIN_MS = 30_000
 /** How long a deny that nobody heard the answer of may still take place. */
 export const LATE_DENY_MS = 15_000
 const LATE_DENY_POLL_MS = 1000
+/** What a migration, or a rollback, sets while it denies writes (product.md I7). */
+const MIGRATIONS_DENY = /^(?:reconfig|timeout)\*write$/
 /** How long a resume may hold up the lift. */
 const RESUME_LIMIT_MS = 3000
 
@@ -111,29 +113,44 @@ export async function liftAndProve(
   await proveWritable(context, options)
 }
 
-/** Proves on every primary of the source that writes are accepted; insists within the limit. */
+/** Proves on every primary of the source that writes are accepted; insists within the limit, also against a deny that comes late. */
 export async function proveWritable(
   context: MendingContext,
   options: MendingOptions & {configSyncMs: number},
 ): Promise<void> {
   const {client, clock, emit, request, source} = context
   const {configSyncMs, signal} = options
-  await insist(context, options, 'proving that writes are allowed', () =>
-    proveEverywhere({
-      clock,
-      cluster: source,
-      limitMs: liftLimitMs(configSyncMs) + PROOF_MARGIN_MS,
-      onProgress: ({partitionCount, proved}) =>
-        emit({
-          sentence: `${proved} of ${plural(partitionCount, 'partition accepts', 'partitions accept')} writes again`,
-          type: 'undo-progress',
-        }),
-      pool: client.pool,
-      signal,
-      table: request.table,
-      wanted: 'writable',
-    }),
-  )
+  await insist(context, options, 'proving that writes are allowed', async () => {
+    try {
+      await proveEverywhere({
+        clock,
+        cluster: source,
+        limitMs: liftLimitMs(configSyncMs) + PROOF_MARGIN_MS,
+        onProgress: ({partitionCount, proved}) =>
+          emit({
+            sentence: `${proved} of ${plural(partitionCount, 'partition accepts', 'partitions accept')} writes again`,
+            type: 'undo-progress',
+          }),
+        pool: client.pool,
+        signal,
+        table: request.table,
+        wanted: 'writable',
+      })
+    } catch (error) {
+      if (isMigratorError(error, 'deny.not_proved')) await liftAgain(context, signal)
+      throw error
+    }
+  })
+}
+
+/** A command that was stopped just before it sent its deny sends it when it wakes up, though the lock is somebody else's by then. */
+async function liftAgain({effects, emit, request, source}: MendingContext, signal: AbortSignal): Promise<void> {
+  const {table} = request
+  const deny = (await source.table(table, {signal}))?.envs.get(DENY_ENV)
+  if (deny === undefined || !MIGRATIONS_DENY.test(deny)) return
+  const message = `${table} carries ${DENY_ENV}=${deny} again, sent late by a command that has lost the lock: it is taken off again`
+  emit({code: 'undo.denied_again', message, type: 'warning'})
+  await effects.perform({before: null, kind: 'lift-deny'}, signal)
 }
 
 /**

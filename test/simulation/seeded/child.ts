@@ -1,4 +1,4 @@
-import {playSeeds} from './batch.js'
+import {type Chunk, type FromChild, playSeeds} from './batch.js'
 
 /* One process of `npm run simulate -- --jobs`: plays the seeds it is given, until its parent has no more. */
 
@@ -7,13 +7,20 @@ Error.stackTraceLimit = 0
 // Thousands of messages too; Node's own 8 KiB at a time are a fifteenth of all the work.
 Buffer.poolSize = 1 << 20
 
-process.on('message', ({enough, from, to}: {enough: number | null; from: number; to: number}) => {
-  const seeds = Array.from({length: to - from}, (_, index) => from + index)
-  playSeeds(seeds, enough ?? undefined).then(
-    (report) => process.send!(report),
+process.on('message', ({enough, from, to}: Chunk) => {
+  playSeeds(told(from, to), enough ?? undefined).then(
+    (report) => process.send!({report} satisfies FromChild),
     (error: unknown) => {
       console.error(error)
       process.exit(1)
     },
   )
 })
+
+/** The parent knows which seed it was, should this process not survive it. */
+function* told(from: number, to: number): Generator<number> {
+  for (let seed = from; seed < to; seed++) {
+    process.send!({playing: seed} satisfies FromChild)
+    yield seed
+  }
+}

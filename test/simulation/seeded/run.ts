@@ -22,6 +22,8 @@ const POLL_MS = 250
 /** Until servers that came back are found healthy again, and counters are fresh. */
 const REST_MS = 15_000
 const WRITABLE_LIMIT_MS = 60_000
+/** Keys are drawn: each partition must soon have its turn. */
+const JUDGED_WRITES_PER_SECOND = 4
 
 /** Plays a plan to its end, on virtual time; never throws for what it finds. */
 export async function play(plan: Plan): Promise<Report> {
@@ -256,6 +258,7 @@ class Script {
     const from = load.ledger.history.length
     const untilMs = simulation.clock.nowMs() + WRITABLE_LIMIT_MS
     // A key's partition is fixed: those that were never written have none.
+    load.writesPerSecond = JUDGED_WRITES_PER_SECOND
     const wanted = new Set(load.ledger.history.map(({partitionIndex}) => partitionIndex))
     while (!this.isOver) {
       for (const {partitionIndex} of load.ledger.history.slice(from)) wanted.delete(partitionIndex)

@@ -29,7 +29,7 @@ export const LIMITS = {
   verifyMs: 120_000,
 }
 
-const LONG: ReadonlySet<PhaseId> = new Set(['duplicate', 'catch-up', 'finish'])
+const LONG: ReadonlySet<PhaseId> = new Set(['duplicate', 'catch-up'])
 
 /** Writes of the application, per second: while little hangs on their order, one is as good as many. */
 export function paceIn(phase: PhaseId, {writesPerSecond}: WorldPlan): number {
