@@ -7,6 +7,9 @@ interface Pending {
   order: number
 }
 
+/** What is left of a wait by an error of rounding passes too: a loop that sleeps for it would never end. */
+const SHORTEST_MS = 1e-6
+
 /**
  * Time that passes only when it is told to. Timers fire in order of time, then of creation; between two of them
  * everything that the first one set in motion (promises, in-memory streams) comes to rest. So a run is fast and
@@ -29,7 +32,7 @@ export class VirtualClock implements Clock {
 
   setTimer(delayMs: number, callback: () => void): Timer {
     const pending: Pending = {
-      atMs: this.now + Math.max(0, delayMs),
+      atMs: delayMs > 0 ? this.now + Math.max(SHORTEST_MS, delayMs) : this.now,
       callback,
       cancelled: false,
       order: this.order++,

@@ -66,6 +66,8 @@ export type FromChild = {playing: number} | {report: BatchReport}
 const CHILD = fileURLToPath(new URL('child.ts', import.meta.url))
 const UNNAMED = new URL('unnamed.mjs', import.meta.url).href
 const CHUNK = 50
+/** Killed drivers keep a little of what they had for good: a process is replaced before that is much. */
+const CHUNKS_PER_PROCESS = 60
 /** Runs take milliseconds, the longest some seconds: one that takes longer goes round in circles. */
 const STUCK_MS = 120_000
 
@@ -123,6 +125,7 @@ function childPlays(
     const child = fork(CHILD, [], {env: {...process.env, ...env}, execArgv: execArgv ?? flags})
     let chunk: Chunk | undefined = first
     let playing: number | undefined
+    let played = 0
     let stuck = false
     const watch = setTimeout(() => {
       stuck = true
@@ -136,7 +139,7 @@ function childPlays(
       }
 
       take(message.report)
-      chunk = next()
+      chunk = ++played < CHUNKS_PER_PROCESS ? next() : undefined
       if (chunk) child.send(chunk)
       else child.disconnect()
     })

@@ -4,8 +4,8 @@ import {type Chunk, type FromChild, playSeeds} from './batch.js'
 
 // Thousands of errors are made on the way, and what a seed fails with is looked at when it is played alone.
 Error.stackTraceLimit = 0
-// Thousands of messages too; Node's own 8 KiB at a time are a fifteenth of all the work.
-Buffer.poolSize = 1 << 20
+// Thousands of messages too: Node's own 8 KiB at a time cost more.
+Buffer.poolSize = 1 << 18
 
 process.on('message', ({enough, from, to}: Chunk) => {
   playSeeds(told(from, to), enough ?? undefined).then(

@@ -116,6 +116,45 @@ describe('undo', () => {
     assert.equal(state.window.windowMs, state.window.liftedAtMs! - state.window.firstRefusedAtMs!)
   })
 
+  describe('where a stopped command sends its deny behind the lift', () => {
+    /** It comes as soon as the first lift is done. */
+    function deniedAgain(value: string): ScriptedMigration {
+      const script = denied()
+      const {source} = script
+      let lifts = 0
+      script.afterEffect = ({kind}) => {
+        if (kind !== 'lift-deny' || ++lifts > 1) return
+        source.envs.set(DENY, value)
+        source.answers = ['refusing', 'refusing']
+      }
+
+      return script
+    }
+
+    it('takes it off again, and tells so', async () => {
+      const script = deniedAgain('reconfig*write')
+      assert.deepEqual(await undone(script), WRITABLE)
+      assert.deepEqual(script.kinds, ['lift-deny', 'lift-deny'])
+      assert.deepEqual(
+        script.told.filter((code) => code === 'undo.denied_again' || code === 'undo.trouble'),
+        ['undo.denied_again', 'undo.trouble'],
+      )
+      assert.match(
+        script.words.find((text) => text.includes('again, sent late'))!,
+        /^users carries replica.deny_client_request=reconfig\*write again, sent late/,
+      )
+      assert.equal(script.source.envs.has(DENY), false)
+    })
+
+    it('leaves alone what no migration sets', async () => {
+      const script = deniedAgain('timeout*read')
+      const result = await undone(script)
+      assert.equal(result.state, 'denied')
+      assert.deepEqual(script.kinds, ['lift-deny'])
+      assert.ok(!script.told.includes('undo.denied_again'))
+    })
+  })
+
   it('knows of no window where nothing was seen to be refused', async () => {
     const script = denied()
     script.state.window = {setAtMs: 1}

@@ -66,6 +66,22 @@ describe('virtual clock', () => {
     await assert.rejects(clock.run(new Promise(() => {}), 500), /still pending after 500 virtual ms/)
   })
 
+  it('lets even the rest of a wait that rounding left over pass', async () => {
+    const clock = new VirtualClock()
+    await clock.advance(1e7)
+    const untilMs = clock.nowMs() + 1e-9
+    assert.ok(untilMs > clock.nowMs())
+    const wait = async () => {
+      for (let looks = 0; clock.nowMs() < untilMs; looks++) {
+        assert.ok(looks < 3, 'time stands still')
+        await sleep(clock, (untilMs - clock.nowMs()) / 2)
+      }
+    }
+
+    await clock.run(wait())
+    assert.ok(clock.nowMs() - untilMs < 1e-5)
+  })
+
   it('moves wall time along', async () => {
     const clock = new VirtualClock(1_000_000)
     await clock.advance(2500)
