@@ -2,8 +2,8 @@ import {isMigratorError, messageOf, MigratorError} from '../errors.js'
 import {DuplicationStatus} from '../rpc/structs/duplication.js'
 import {factsOf, type MigrationContext} from './context.js'
 import {Cutover} from './cutover.js'
+import {tellDeniedNow} from './denied-now.js'
 import {JournaledEffects} from './effects-journaled.js'
-import {DENY_ENV} from './effects-live.js'
 import {RecordingEffects} from './effects-recording.js'
 import {restoreSyncInterval} from './fast-cutover.js'
 import type {PhaseId} from './events.js'
@@ -19,7 +19,6 @@ import type {MigrationResult} from './result.js'
 import {cutoverPhases, phases, runPhases} from './runner.js'
 import {refuseOtherPlan} from './same-plan.js'
 import {outwaitEarlierDeny, undo} from './undo.js'
-import {shellQuote} from '../shell-quote.js'
 
 /** Moves a table, or says what moving it would do. See `Migrate`. */
 export const migrate: Migrate = async (request, world, hooks, {dryRun, signal}) => {
@@ -116,30 +115,11 @@ class Run {
     if (checked.error !== undefined) throw checked.error
   }
 
-  /** Nothing was changed; but nobody may believe that writes are allowed where an earlier run left them denied (I2). */
   private async refused(error: unknown): Promise<MigrationResult> {
     const {builder, context} = this
-    // Whoever holds the lock answers for the deny.
-    if (!isMigratorError(error, 'lock.held') && (await this.leftDenied())) {
-      const {table} = context.request
-      const message = `${table} is still write-denied on the source by an earlier run. To have writes allowed again: pegasus table:migrate-rollback -t ${shellQuote(table)}`
-      context.emit({code: 'deny.left', message, type: 'warning'})
-    }
-
+    await tellDeniedNow(context, error)
     await tellHook(context, 'failed', {error, outcome: 'refused'})
     return builder.failed(error, 'refused', context)
-  }
-
-  /** Whether an earlier run's deny is there, and the table was not handed over since, as far as can be read. */
-  private async leftDenied(): Promise<boolean> {
-    const {forward: signal, hints, request, source, store} = this.context
-    if (hints.deny === undefined || hints.closed || hints.word) return false
-    const [table, node] = await Promise.allSettled([
-      source.table(request.table, {signal}),
-      store?.read(request.table, signal),
-    ])
-    if (table.status === 'fulfilled' && table.value?.envs.get(DENY_ENV) !== hints.deny) return false
-    return node.status === 'rejected' || node.value?.data.clusterName !== request.targetCluster
   }
 
   private async goOn(position: Position): Promise<MigrationResult> {

@@ -67,6 +67,62 @@ describe('two machines that work on one table', function () {
     await assertServes(simulation, 'source')
   })
 
+  describe('one of which denies writes', () => {
+    const deniesThere = (events: readonly {type: string}[]) =>
+      events.flatMap((event) =>
+        'code' in event && event.code === 'deny.there' && 'message' in event ? [event.message] : [],
+      )
+    const sentence =
+      'users is write-denied on the source at this moment (replica.deny_client_request=reconfig*write), by another command or by hand. Who works on it: pegasus table:migrate-status -t users'
+
+    it('a rollback that is refused the lock says that writes are denied', async () => {
+      await open({guard: false})
+      // It lives, and keeps its lock, and gets no further.
+      simulation.migrate({
+        wrapEffects: (live) => ({
+          async perform(effect, signal) {
+            if (effect.kind === 'pause-duplication') await simulation.sleep(60_000)
+            return live.perform(effect, signal)
+          },
+        }),
+      })
+      await simulation.until('the deny', () => envOf(simulation.source) !== undefined)
+      const rollback = rollbackElsewhere()
+      const result = await simulation.run(rollback.result)
+      assert.equal(result.error?.code, 'lock.held')
+      assert.deepEqual(deniesThere(rollback.events), [sentence])
+    })
+
+    it('a migration that is refused says that they are denied by now, though Preflight saw nothing of it', async () => {
+      await open({guard: false})
+      const {driver, when} = struck('deny', (life) => life.stop())
+      await simulation.until('the deny phase', () =>
+        driver.events.some((event) => event.type === 'phase-started' && event.phase === 'deny'),
+      )
+      const second = simulation.migrate({machine: simulation.machine('there')})
+      await when()
+      const result = await simulation.run(second.result)
+      assert.deepEqual([result.outcome, result.error?.code], ['refused', 'preflight.refused'])
+      assert.ok(!String(result.error?.message).includes('deny_client_request'))
+      assert.deepEqual(deniesThere(second.events), [sentence])
+    })
+
+    it('nobody says so once it is taken off', async () => {
+      await open({guard: false})
+      const {driver} = struck('deny', () => {})
+      await simulation.until('the catch-up', () =>
+        driver.events.some((event) => event.type === 'phase-started' && event.phase === 'catch-up'),
+      )
+      const second = simulation.migrate({machine: simulation.machine('there')})
+      assert.equal((await simulation.run(second.result)).outcome, 'refused')
+      assert.deepEqual(deniesThere(second.events), [])
+      assert.equal((await simulation.run(driver.result)).outcome, 'migrated')
+      const third = simulation.migrate({machine: simulation.machine('there')})
+      await simulation.run(third.result)
+      assert.deepEqual(deniesThere(third.events), [], 'the source refuses everyone because the target serves')
+    })
+  })
+
   it('only looks on while another machine holds the lock, says so, and acts once it is free', async () => {
     await open()
     const {when} = struck('deny', (life) => {

@@ -1,5 +1,6 @@
 import {isMigratorError, messageOf, MigratorError} from '../../errors.js'
 import {ExitCode} from '../../exit-codes.js'
+import {describeDeny} from '../denied-now.js'
 import {RecordingEffects} from '../effects-recording.js'
 import {describeEffect, type Effects} from '../effects.js'
 import type {UnstampedEvent} from '../events.js'
@@ -42,8 +43,9 @@ export class Run {
 
   async go(): Promise<RollbackResult> {
     let context: RollbackContext
+    let observed: Observed | undefined
     try {
-      const observed = await this.opened.look()
+      observed = await this.opened.look()
       const agreed = planRollback(observed.view, this.request)
       this.report.observed(observed.view, agreed.found)
       for (const message of agreed.warnings) this.tell({code: 'rollback.plan', message, type: 'warning'})
@@ -56,6 +58,9 @@ export class Run {
       this.report.effects = effects.done
       context = this.contextOf(seen.observed, seen.plan, effects)
     } catch (error) {
+      const deny = observed?.view.deny
+      if (deny !== undefined && isMigratorError(error, 'lock.held'))
+        this.tell({code: 'deny.there', message: describeDeny(this.request.table, deny), type: 'warning'})
       return this.report.failed(error, 'refused')
     }
 

@@ -1,0 +1,51 @@
+import {isMigratorError} from '../errors.js'
+import {shellQuote} from '../shell-quote.js'
+import type {MigrationContext} from './context.js'
+import {DENY_ENV} from './effects-live.js'
+
+/** How long a run that is refused looks whether others have denied writes. */
+const LOOK_MS = 3000
+
+/** A run that is refused changed nothing; but nobody may believe that writes are allowed where they are denied at this moment (I2). */
+export async function tellDeniedNow(context: MigrationContext, error: unknown): Promise<void> {
+  const {emit, request} = context
+  // Whoever holds the lock answers for the deny.
+  if (!isMigratorError(error, 'lock.held') && (await isLeftDenied(context))) {
+    const message = `${request.table} is still write-denied on the source by an earlier run. To have writes allowed again: pegasus table:migrate-rollback -t ${shellQuote(request.table)}`
+    emit({code: 'deny.left', message, type: 'warning'})
+    return
+  }
+
+  const deny = await foreignDeny(context, error)
+  if (deny !== undefined) emit({code: 'deny.there', message: describeDeny(request.table, deny), type: 'warning'})
+}
+
+/** What a command that goes no further says of a deny that is not its own. */
+export function describeDeny(table: string, deny: string): string {
+  return `${table} is write-denied on the source at this moment (${DENY_ENV}=${deny}), by another command or by hand. Who works on it: pegasus table:migrate-status -t ${shellQuote(table)}`
+}
+
+/** Whether an earlier run's deny is there, and the table was not handed over since, as far as can be read. */
+async function isLeftDenied({forward: signal, hints, request, source, store}: MigrationContext): Promise<boolean> {
+  if (hints.deny === undefined || hints.closed || hints.word) return false
+  const [table, node] = await Promise.allSettled([
+    source.table(request.table, {signal}),
+    store?.read(request.table, signal),
+  ])
+  if (table.status === 'fulfilled' && table.value?.envs.get(DENY_ENV) !== hints.deny) return false
+  return node.status === 'rejected' || node.value?.data.clusterName !== request.targetCluster
+}
+
+/** The deny that others have set by now, where the error does not tell of it already. */
+async function foreignDeny(context: MigrationContext, error: unknown): Promise<string | undefined> {
+  const {forward: signal, request, source, state, store} = context
+  const isTold = isMigratorError(error, 'preflight.refused') && String(error.facts.checks).includes('source-deny')
+  // Where Preflight could read nothing, nor can this.
+  if (isTold || !state.facts) return undefined
+  const [table, node] = await Promise.allSettled([
+    source.table(request.table, {patienceMs: LOOK_MS, signal, timeoutMs: LOOK_MS}),
+    store?.read(request.table, signal),
+  ])
+  const isHandedOver = node.status === 'fulfilled' && node.value?.data.clusterName === request.targetCluster
+  return table.status === 'fulfilled' && !isHandedOver ? table.value?.envs.get(DENY_ENV) : undefined
+}
