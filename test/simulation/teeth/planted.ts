@@ -96,8 +96,8 @@ export const planted: readonly PlantedBug[] = [
   ]),
   bug('lift-not-proved', 'nobody looks whether the servers heard that writes are allowed again', [
     `${lib}/mend.ts`,
-    "await insist(context, options, 'proving that writes are allowed', () =>",
-    "if (configSyncMs > 0) return\n  await insist(context, options, 'proving that writes are allowed', () =>",
+    "await insist(context, options, 'proving that writes are allowed', async () => {",
+    "if (configSyncMs > 0) return\n  await insist(context, options, 'proving that writes are allowed', async () => {",
   ]),
   bug('uncertain-switch-lifted', 'after a switch whose answer was lost the deny is lifted without a look at the node', [
     `${lib}/undo.ts`,
