@@ -282,6 +282,8 @@ function isPutBack(effect: Effect): boolean {
 }
 
 function applyDone(effect: Effect, hints: JournalHints, settings: Map<string, Effect>): void {
+  // Its guard may have lifted it meanwhile: a process that was stopped sends its deny when it wakes up.
+  if (effect.kind === 'deny') hints.deny = effect.value
   if (effect.kind === 'lift-deny') hints.deny = undefined
   if (effect.kind === 'lift-deny') hints.closed = undefined
   // A return that was given up: the source refuses everyone, as before it.

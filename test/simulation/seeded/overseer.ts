@@ -151,7 +151,8 @@ export class Overseer {
     if (effect.kind !== 'set-server-config' || effect.side !== 'source') return
     const {source} = this.simulation
     const {flags} = source.spec
-    if (effect.name === 'config_sync_interval_ms' && Number(effect.value) === flags.config_sync_interval_ms) {
+    const isLong = effect.name === 'config_sync_interval_ms' && Number(effect.value) === flags.config_sync_interval_ms
+    if (isLong && this.serves === 'source') {
       const refused = this.refusals('source').filter((text) => text.includes('*write'))
       // Envs must reach the servers soon until the deny is proved to be gone.
       if (refused.length > 0 && !this.hasMeddled('deny', 'lift'))

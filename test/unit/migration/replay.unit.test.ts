@@ -79,6 +79,11 @@ const cases: [string, JournalRecord[], Partial<JournalHints>][] = [
   ],
   ['a deny that was about to be sent', [deny], denied],
   ['one that was lifted', [deny, lifted], {denyAtMs: atMs}],
+  [
+    'one that its process sent when it woke up, behind the lift of its guard',
+    [deny, lifted, done({before: null, kind: 'deny', value: 'reconfig*write'})],
+    denied,
+  ],
   ['one whose lifting failed', [deny, done({before: 'x', kind: 'lift-deny'}, 'unknown')], denied],
   ['the word', [record({kind: 'word'})], {word: true}],
   ['a source about to be closed', [deny, before(closing)], {...denied, closed: true}],

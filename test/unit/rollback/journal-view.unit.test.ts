@@ -73,6 +73,13 @@ describe('what a rollback takes from the journal', () => {
     assert.equal(view?.ended, 'stopped')
   })
 
+  it('knows a deny that its process sent when it woke up, behind the lift of its guard', async () => {
+    const [before, after] = deny
+    const view = await told('reconfig*write', [begin, adding, before!, ...lift, after!])
+    assert.equal(view?.deny, 'reconfig*write')
+    assert.equal((await told('reconfig*write', [begin, adding, ...deny, ...lift]))?.deny, undefined)
+  })
+
   it('takes a deny that was not yet a hand-over for a deny', async () => {
     const view = await told('reconfig*write', [begin, adding, ...deny])
     assert.equal(view?.handedOver, false)

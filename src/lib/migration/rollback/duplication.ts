@@ -237,7 +237,8 @@ async function waitUntilShipped(context: RollbackContext, signal: AbortSignal): 
       inARow = rests && (arrived || clock.nowMs() > enoughAtMs) ? inARow + 1 : 0
       return inARow >= READINGS
     },
-    intervalMs: 1000,
+    // More often than anything on the servers comes round.
+    intervalMs: POLL_MS,
     limitMs: rollback.maxWriteDenyMs,
     observe: () => readPipeline(context, signal, true),
     onProgress: (shipping) =>

@@ -22,7 +22,9 @@ export async function tellJournal(
   const closed = table.envs.get(DENY_ENV) === 'reconfig*all'
   // A later run that came to nothing does not take it back.
   const moved =
-    closedByUs || hints.closed === true || ['handed-over', 'migrated', 'switched-unfinished'].includes(ended?.outcome ?? '')
+    closedByUs ||
+    hints.closed === true ||
+    ['handed-over', 'migrated', 'switched-unfinished'].includes(ended?.outcome ?? '')
   return {
     ...(deny === undefined ? {} : {deny}),
     ...(hints.deny === undefined || hints.denyAtMs === undefined ? {} : {denySentAtMs: hints.denyAtMs}),
@@ -43,7 +45,8 @@ function ownDeny(records: readonly JournalRecord[]): {closedByUs: boolean; deny?
   for (const record of records) {
     if (record.kind === 'after' && record.effect.kind === 'lift-deny' && record.outcome === 'done')
       own = {closedByUs: false}
-    if (record.kind !== 'before') continue
+    // Also at its end: a process that was stopped in between sends its deny behind the lift.
+    if (record.kind !== 'before' && (record.kind !== 'after' || record.outcome !== 'done')) continue
     const {effect} = record
     if (effect.kind === 'deny' || effect.kind === 'close-source' || effect.kind === 'open-source-reads')
       own = {closedByUs: effect.kind === 'close-source', deny: effect.value}
