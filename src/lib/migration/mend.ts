@@ -166,16 +166,18 @@ export async function outwaitLateDeny(
   const {clock, request, source} = context
   const {signal} = options
   const untilMs = clock.nowMs() + forMs
+  let came = false
   while (clock.nowMs() < untilMs) {
     await sleep(clock, LATE_DENY_POLL_MS, signal)
     const look = () => source.table(request.table, {signal})
     const table = await insist(context, options, 'looking whether the deny is set after all', look)
     if (table?.envs.get(DENY_ENV) !== deny) continue
+    // It may have been sent more than once, and each comes by itself.
     await lift()
-    return true
+    came = true
   }
 
-  return false
+  return came
 }
 
 /** Takes off a deny that a run which died a moment ago has sent and that is still on its way: nobody else would. @returns whether it came */

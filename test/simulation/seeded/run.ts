@@ -168,11 +168,9 @@ class Script {
     if (overseer.isUnknowable) return
     const order: Command[] = plan.mend === 'migrate' ? ['migrate', 'rollback'] : ['rollback', 'migrate']
     const answers: string[] = []
-    for (const command of order) {
-      const {adopt, dropTarget} = {
-        adopt: overseer.hasMeddled('deny', 'lift', 'remove', 'drop'),
-        dropTarget: overseer.hasMeddled('remove', 'drop'),
-      }
+    const tries = order.map((command) => ({adopt: overseer.hasMeddled('deny', 'lift', 'remove', 'drop'), command}))
+    for (const {adopt, command} of tries) {
+      const dropTarget = overseer.hasMeddled('remove', 'drop')
       const copyIsGone = overseer.hasMeddled('drop') && !this.stage.simulation.target.state.tableNamed(TABLE)
       const drops = dropTarget && overseer.serves === 'source'
       const where = plan.mendThere ? 'there' : 'here'
@@ -187,6 +185,8 @@ class Script {
       const side = servesAfter(outcome)
       if (side !== undefined) return this.judgeClean(side)
 
+      // As it advises: another machine's command has left it.
+      if (error?.code === 'rollback.foreign_deny' && !adopt) tries.push({adopt: true, command})
       answers.push(`${command}: ${outcome} ${error?.code ?? ''} ${error?.message ?? ''}`)
     }
 

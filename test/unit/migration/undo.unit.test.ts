@@ -315,16 +315,19 @@ describe('undo', () => {
       assert.equal(script.state.denyUnanswered, false)
     })
 
-    it('lifts it once more when it comes, and looks no longer', async () => {
+    it('lifts it each time that it comes: it may have been sent more than once', async () => {
       const script = unanswered()
-      script.clock.setTimer(5500, () => {
-        script.source.envs.set(DENY, 'reconfig*write')
-        script.source.answers = ['refusing', 'open']
-      })
+      for (const atMs of [5500, 12_500]) {
+        script.clock.setTimer(atMs, () => {
+          script.source.envs.set(DENY, 'reconfig*write')
+          script.source.answers = ['refusing', 'open']
+        })
+      }
+
       assert.deepEqual(await undone(script), WRITABLE)
-      assert.deepEqual(script.kinds, ['lift-deny', 'lift-deny'])
-      assert.equal(script.clock.nowMs(), 6000)
-      assert.equal(script.state.window.liftedAtMs, script.clock.wallMs())
+      assert.deepEqual(script.kinds, ['lift-deny', 'lift-deny', 'lift-deny'])
+      assert.equal(script.clock.nowMs(), 15_000)
+      assert.equal(script.state.window.liftedAtMs, script.clock.wallMs() - 2000)
     })
 
     it('leaves what somebody else denies', async () => {

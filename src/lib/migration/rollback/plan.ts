@@ -72,7 +72,7 @@ function planBack(view: RollbackView, request: RollbackRequest, found: string[])
   if (deny !== undefined && deny !== journal?.deny && !adopt) {
     throw refuse(
       'foreign_deny',
-      `${table} carries replica.deny_client_request=${deny}, and no journal on this machine says that a migration set it`,
+      `${table} is write-denied on the source (replica.deny_client_request=${deny}), and no journal on this machine says that a migration set it`,
       'If it was left behind by a migration that nobody works on any more, add --adopt.',
     )
   }
