@@ -78,8 +78,10 @@ export interface MigrationState {
   commit: 'done' | 'none' | 'uncertain'
   /** The deny was sent; from then on every way out takes it back and proves it. */
   denySet: boolean
-  /** Nobody heard whether the deny was set: it may still be, after it was taken back. */
+  /** Nobody heard whether the deny was set, or not of each time that it was sent: it may still be, after it was taken back. */
   denyUnanswered?: boolean
+  /** Until when such a deny may still come; monotonic, ms. */
+  denyLateUntilMs?: number
   /** Between the first and the last server that began to refuse. */
   denySpreadMs?: number
   /** Without a node: the operator was told to move the applications and has not said that they are moved. */

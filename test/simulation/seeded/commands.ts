@@ -81,7 +81,7 @@ export class Commands {
       askMoved: plan.world.askMoved,
       machine,
       ...(command === 'migrate' ? {operatorHooks: this.operatorHooks} : {}),
-      onEvent: (event: Driver<Result>['events'][number]) => this.hear(event, name),
+      onEvent: (event: Driver<Result>['events'][number], life: Life) => this.hear(event, life, name),
       wrapEffects: (live: Effects, life: Life) => this.watched(live, life, name),
     }
     trace.add(name, 'begins')
@@ -147,10 +147,10 @@ export class Commands {
     }
   }
 
-  private hear(event: Driver<Result>['events'][number], name: string): void {
+  private hear(event: Driver<Result>['events'][number], life: Life, name: string): void {
     tellEvent(this.trace, name, event)
     if (event.type === 'phase-started') {
-      this.overseer.phaseBegins(event.phase)
+      this.overseer.phaseBegins(event.phase, life)
       this.simulation.load!.writesPerSecond = paceIn(event.phase, this.plan.world)
       this.sign(`phase:${event.phase}`)
     }

@@ -4,7 +4,7 @@ import type {Effect} from '../../../src/lib/migration/effects.js'
 import {DuplicationStatus} from '../../../src/lib/rpc/structs/duplication.js'
 import type {Life} from '../life.js'
 import {MAX_WRITE_DENY_MS, NODE, type Simulation, TABLE} from '../simulation.js'
-import {lockNotes, ownDeny, refusalsOf, writablePrimaries} from './sight.js'
+import {hasLockFile, lockNotes, ownDeny, refusalsOf, writablePrimaries} from './sight.js'
 import type {Trace} from './trace.js'
 
 export type Meddling = 'deny' | 'drop' | 'lift' | 'pause' | 'remove' | 'resume' | 'skip' | 'target'
@@ -126,9 +126,11 @@ export class Overseer {
   }
 
   /** A migration prepares, or does so again, while writes are allowed: whatever was denied before was taken back (I7). */
-  phaseBegins(phase: string): void {
+  phaseBegins(phase: string, life: Life): void {
     // The target is looked at once more after this.
     if (phase === 'switch') this.switchingSinceMs = this.simulation.clock.nowMs()
+    // One that was stopped meanwhile does not know yet that the table is another one's.
+    if (this.otherHolder(life) !== undefined) return
     if (!PREPARING.has(phase) || this.serves === 'target' || this.ownDenySinceMs === undefined) return
     const deniedMs = this.simulation.clock.nowMs() - this.ownDenySinceMs
     if (deniedMs > BLIND_MS && ownDeny(this.simulation.source) !== undefined)
@@ -167,11 +169,14 @@ export class Overseer {
   }
 
   private requireLock(effect: Effect, life: Life): void {
-    const {notes, path} = lockNotes(this.simulation, life)
     const mine = `${life.machine.name} ${life.pid}`
-    const other = notes.find((name) => name !== mine)
+    const other = this.otherHolder(life)
     if (other) this.fail('I6', `${mine} begins ${effect.kind} while ${other} holds the lock`)
-    else if (path === undefined) this.fail('I6', `${mine} begins ${effect.kind} without a lock`)
+    else if (!hasLockFile(this.simulation, life)) this.fail('I6', `${mine} begins ${effect.kind} without a lock`)
+  }
+
+  private otherHolder(life: Life): string | undefined {
+    return lockNotes(this.simulation, life).find((name) => name !== `${life.machine.name} ${life.pid}`)
   }
 
   /** Reads every key that was ever written on the side that serves. */

@@ -181,9 +181,15 @@ class Script {
       const acting = this.stage.commands.begin(command, where, {adopt, copyIsGone, dropTarget: drops, ...more})
       await this.untilQuiet()
       if (this.isOver) return
-      const {error, outcome} = acting.result!
+      const {error, next, outcome} = acting.result!
       const side = servesAfter(outcome)
       if (side !== undefined) return this.judgeClean(side)
+
+      // As it advises, where no journal is: whoever opened the source closes it again.
+      if (error?.code === 'rollback.both_open' && next?.includes('set_app_envs')) {
+        this.stage.closeByHand()
+        return this.judgeClean('target')
+      }
 
       // As it advises: another machine's command has left it.
       if (error?.code === 'rollback.foreign_deny' && !adopt) tries.push({adopt: true, command})

@@ -41,22 +41,26 @@ export function writablePrimaries(source: SimulatedCluster): {ballot: number; pa
     }))
 }
 
-/** Who holds the table's lock (`machine pid`), as the lock file of this process's machine and ZooKeeper say; `path` of the file. */
-export function lockNotes(simulation: Simulation, {machine}: Life): {notes: string[]; path: string | undefined} {
-  const notes: string[] = []
-  const add = (text: string) => {
-    const {host, pid} = JSON.parse(text) as {host: string; pid: number}
-    notes.push(`${host} ${pid}`)
-  }
+const lockFileOf = (simulation: Simulation, {machine}: Life) =>
+  simulation.disk(machine).paths.find((path) => path.endsWith('.lock'))
 
-  const disk = simulation.disk(machine)
-  const path = disk.paths.find((other) => other.endsWith('.lock'))
-  if (path !== undefined) add(disk.text(path)!)
+export function hasLockFile(simulation: Simulation, life: Life): boolean {
+  return lockFileOf(simulation, life) !== undefined
+}
+
+/** Who holds the table's lock (`machine pid`), as the lock file of this process's machine and ZooKeeper say. */
+export function lockNotes(simulation: Simulation, life: Life): string[] {
+  const texts: string[] = []
+  const path = lockFileOf(simulation, life)
+  if (path !== undefined) texts.push(simulation.disk(life.machine).text(path)!)
   if (simulation.hasRoot) {
     const {zookeeper} = simulation
     const [lowest] = zookeeper.children(NODE).sort()
-    if (lowest !== undefined) add(zookeeper.getData(`${NODE}/${lowest}`).bytes.toString())
+    if (lowest !== undefined) texts.push(zookeeper.getData(`${NODE}/${lowest}`).bytes.toString())
   }
 
-  return {notes, path}
+  return texts.map((text) => {
+    const {host, pid} = JSON.parse(text) as {host: string; pid: number}
+    return `${host} ${pid}`
+  })
 }

@@ -123,6 +123,11 @@ export class Stage {
     }
   }
 
+  /** In the Pegasus shell on the source, as a rollback without a journal advises. */
+  closeByHand(): void {
+    this.simulation.source.state.tableNamed(TABLE)?.info.envs.set(DENY_ENV, 'reconfig*all')
+  }
+
   private makesSense(kind: string): boolean {
     return this.simulation.hasRoot || !needsRoot.has(kind)
   }

@@ -146,6 +146,20 @@ describe('plan of a rollback', () => {
     refused('no_copy', {...moved, target: {cluster: 'b', metas: ['b:1'], trouble: 'no answer'}})
     refused('no_copy', {...moved, target: {cluster: 'b', metas: ['b:1']}})
     refused('both_open', {node: node('target'), target})
+    const adviceOf = (seen: Partial<RollbackView>) => {
+      try {
+        plan({node: node('target'), target, ...seen})
+      } catch (error) {
+        return (error as {next?: string}).next
+      }
+
+      return undefined
+    }
+
+    // Only a machine that knows of the migration can go on with it.
+    assert.match(adviceOf({})!, /shell there, use t; set_app_envs replica.deny_client_request reconfig\*all\.$/)
+    assert.match(adviceOf({journal: {finished: 'today', handedOver: false}})!, /pegasus table:migrate goes on forward/)
+    assert.match(adviceOf({journal: {handedOver: true}})!, /pegasus table:migrate goes on forward/)
     refused('drop_while_serving', moved, {dropTarget: true})
   })
 

@@ -10,6 +10,7 @@ import type {Progress} from '../events.js'
 import {waitForShortSync} from '../fast-cutover.js'
 import {refuseForeignWrites} from '../foreign-writes.js'
 import {namesOf} from '../preflight/clusters.js'
+import {LATE_DENY_MS} from '../mend.js'
 import {hookStep} from '../operator-hooks/calls.js'
 import {proveEverywhere, type Wanted} from '../proof/deny.js'
 import {readPrimaries} from '../proof/primaries.js'
@@ -24,6 +25,8 @@ import {hold, requireOpenWindow} from './hold.js'
 import {warnOfSharedNumber} from './shared-number.js'
 
 const PROOF_MARGIN_MS = 15_000
+/** A deny that took longer was sent again, and the first one may take place yet. */
+const SLOW_ANSWER_MS = 1000
 const PROXY_TIMEOUT_MS = 2000
 const TARGET_PROBE_LIMIT_MS = 10_000
 
@@ -184,8 +187,11 @@ async function setDeny(context: MigrationContext): Promise<void> {
     state.window.setAtMs = clock.wallMs()
   }
 
+  const sentAtMs = clock.nowMs()
   await effects.perform({before: null, kind: 'deny', value}, signal)
-  state.denyUnanswered = false
+  // Answered at once it was sent once.
+  state.denyUnanswered = clock.nowMs() - sentAtMs > SLOW_ANSWER_MS
+  if (state.denyUnanswered) state.denyLateUntilMs = clock.nowMs() + LATE_DENY_MS
 }
 
 async function proveDenied(context: MigrationContext, report: (progress: Progress) => void): Promise<void> {

@@ -10,7 +10,7 @@ import {findSettings} from '../found-settings.js'
 import {readRemainingClients} from '../remaining-clients.js'
 import {shortList} from '../proof/shipping.js'
 import {describeBack, hostingServers, putSettingsBack} from '../settings.js'
-import {keepClosed} from './keep-closed.js'
+import {keepClosed, keepClosedForGood} from './keep-closed.js'
 
 /** Takes away what the migration needed: only the source's `reconfig*all` stays (I5). */
 export const finish: Phase = {
@@ -25,7 +25,7 @@ export const finish: Phase = {
     {act: cleanTarget, title: "clean the target's envs"},
     {act: restore, title: 'put every setting back'},
     {title: 'look who still asks the source', wait: lookForClients},
-    {title: 'see that the source stays closed', wait: keepClosed},
+    {title: 'see that the source stays closed', wait: keepClosedForGood},
     {title: 'see that nothing is left', wait: requireNothingLeft},
   ],
   summarize({state}) {

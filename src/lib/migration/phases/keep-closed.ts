@@ -41,3 +41,18 @@ export async function keepClosed(context: MigrationContext, report: (progress: P
     },
   )
 }
+
+/** At the end: a deny whose first answer was lost may come until then, and would stand in the place of ours. */
+export async function keepClosedForGood(
+  context: MigrationContext,
+  report: (progress: Progress) => void,
+): Promise<void> {
+  const {clock, forward, state} = context
+  const restMs = (state.denyLateUntilMs ?? 0) - clock.nowMs()
+  if (restMs > 0) {
+    report({text: `a deny whose answer was lost may still come for ${Math.ceil(restMs / 1000)} s`})
+    await sleep(clock, restMs, forward)
+  }
+
+  await keepClosed(context, report)
+}

@@ -124,7 +124,7 @@ function planBack(view: RollbackView, request: RollbackRequest, found: string[])
 
 function planReturn(view: RollbackView, request: RollbackRequest, found: string[]): RollbackPlan {
   const {table} = request
-  const {deny, entry, node, settings, target} = view
+  const {deny, entry, journal, node, settings, target} = view
   if (!target) {
     throw refuse('no_target', `${table} was handed over, and nothing tells where its target is`, 'Say -c and -m.')
   }
@@ -149,7 +149,9 @@ function planReturn(view: RollbackView, request: RollbackRequest, found: string[
     throw refuse(
       'both_open',
       `${target.cluster} serves ${table}, and the source accepts writes too: what was written where cannot be told apart`,
-      'Close the source first: pegasus table:migrate goes on forward and does that.',
+      journal?.finished === undefined && !journal?.handedOver
+        ? `Close the source first: in the Pegasus shell there, use ${table}; set_app_envs replica.deny_client_request ${CLOSED}.`
+        : 'Close the source first: pegasus table:migrate goes on forward and does that.',
     )
   }
 

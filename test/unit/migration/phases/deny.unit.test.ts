@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 
+import {sleep} from '../../../../src/lib/clock.js'
 import {isMigratorError, MigratorError} from '../../../../src/lib/errors.js'
 import type {MigrationContext} from '../../../../src/lib/migration/context.js'
 import {deny, denyLimitMs} from '../../../../src/lib/migration/phases/deny.js'
@@ -91,6 +92,25 @@ describe('the deny', () => {
 
     assert.ok(isMigratorError((await run(script)).error, 'effect.unknown'))
     assert.deepEqual([script.state.denySet, script.state.denyUnanswered], [true, true])
+  })
+
+  it('that was answered late was sent more than once, and may come again', async () => {
+    for (const [tookMs, isLate] of [
+      [1000, false],
+      [1001, true],
+    ] as const) {
+      const script = ready()
+      let answeredAtMs = 0
+      script.onEffect = async () => {
+        await sleep(script.clock, tookMs)
+        answeredAtMs = script.clock.nowMs()
+      }
+
+      assert.equal((await run(script)).error, undefined)
+      const {denyLateUntilMs, denyUnanswered} = script.state
+      assert.equal(denyUnanswered, isLate)
+      assert.equal(denyLateUntilMs, isLate ? answeredAtMs + 15_000 : undefined)
+    }
   })
 
   it('is given up where not every primary refuses in time: a config sync and 15 s, or what was asked for', async () => {

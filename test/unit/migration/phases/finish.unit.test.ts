@@ -273,4 +273,28 @@ describe('the end of a migration', () => {
     assert.equal(error?.message, 'no')
     assert.deepEqual(script.kinds, [])
   })
+
+  it('waits for a deny that may still come in the place of its own, and closes the source again', async () => {
+    const script = handedOver()
+    const {clock, source, state} = script
+    state.denyLateUntilMs = clock.nowMs() + 30_000
+    clock.setTimer(29_000, () => {
+      source.envs.set(DENY, 'reconfig*write')
+      source.answers = ['refusing', 'refusing']
+    })
+    assert.equal((await finished(script)).error, undefined)
+    assert.equal(source.envs.get(DENY), 'reconfig*all')
+    assert.deepEqual(
+      script.told.filter((code) => code === 'finish.closed_again'),
+      ['finish.closed_again'],
+    )
+    assert.ok(clock.nowMs() >= 30_000)
+  })
+
+  it('waits for nothing where its deny was answered at once', async () => {
+    const script = handedOver()
+    script.state.denyLateUntilMs = script.clock.nowMs()
+    assert.equal((await finished(script)).error, undefined)
+    assert.ok(script.clock.nowMs() < 10_000, String(script.clock.nowMs()))
+  })
 })
