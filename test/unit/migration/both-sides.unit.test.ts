@@ -15,10 +15,17 @@ describe('both sides, as they are read for a comparison', () => {
     assert.deepEqual([...script.asked].sort(), ['source configuration', 'target configuration'])
   })
 
-  it('are not opened for whoever has left', async () => {
+  it('are not opened for whoever has left, whichever side is asked', async () => {
     const leaving = new AbortController()
     leaving.abort(new Error('Ctrl-C'))
-    await assert.rejects(openBothSides(new ScriptedMigration().context, leaving.signal), /Ctrl-C/)
+    for (const side of ['source', 'target'] as const) {
+      const {context} = new ScriptedMigration()
+      // The other one answers whatever happens.
+      const configuration = async () => ({...context[side], ...new ScriptedMigration().source.configuration})
+      const other = side === 'source' ? 'target' : 'source'
+      const half = {...context, [other]: {configuration}} as unknown as typeof context
+      await assert.rejects(openBothSides(half, leaving.signal), /Ctrl-C/)
+    }
   })
 })
 
