@@ -50,10 +50,9 @@ export class GuardChannel {
     await this.replace('beat', JSON.stringify({count, stage}))
   }
 
-  /** Takes the right to decide. @returns whether it was still free, or ours already */
+  /** Takes the right to decide. @returns whether it was still free, or ours already @throws MigratorError `guard.channel` */
   async claim(who: Claimant): Promise<boolean> {
-    const mine = await this.files.createExclusively(`${this.base}.claim`, who)
-    return mine || (await this.claimant()) === who
+    return (await this.create('claim', who)) || (await this.claimant()) === who
   }
 
   async claimant(): Promise<Claimant | undefined> {
@@ -99,6 +98,14 @@ export class GuardChannel {
     }
   }
 
+  private async create(name: string, text: string): Promise<boolean> {
+    try {
+      return await this.files.createExclusively(`${this.base}.${name}`, text)
+    } catch (error) {
+      throw this.trouble(name, messageOf(error), error)
+    }
+  }
+
   private async readJson<T>(name: string, isWhole: (value: Partial<T>) => boolean): Promise<T | undefined> {
     const text = await this.read(name)
     if (text === undefined) return undefined
@@ -121,7 +128,7 @@ export class GuardChannel {
     const path = `${this.base}.${name}`
     return new MigratorError('guard.channel', `the guard's file ${path}: ${why}`, {
       cause,
-      next: `Make its directory readable; if the file is damaged and no guard of the table runs here, delete it.`,
+      next: `See that its directory can be read and written, and has space left; if the file is damaged and no guard of the table runs here, delete it.`,
     })
   }
 }

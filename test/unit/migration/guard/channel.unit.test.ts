@@ -139,4 +139,15 @@ describe('what driver and guard tell each other', () => {
       })
     }
   })
+
+  it('names the claim that cannot be written', async () => {
+    const cause = new Error('ENOSPC: no space left on device')
+    files.createExclusively = () => Promise.reject(cause)
+    await assert.rejects(channel.claim('word'), (error: Error) => {
+      assert.ok(isMigratorError(error, 'guard.channel'))
+      assert.equal(error.message, `the guard's file ${BASE}.claim: ENOSPC: no space left on device`)
+      assert.match(error.next!, /has space left/)
+      return true
+    })
+  })
 })
