@@ -10,6 +10,57 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const scratch = mkdtempSync(join(tmpdir(), 'table-migrator-test-'))
 const countsFile = join(scratch, 'counts.jsonl')
 const outcomes = []
+/** The longest takes nine minutes; one that hangs must not keep what the others found from being told. */
+const LIMIT_MINUTES = Number(process.env.TEST_STEP_LIMIT_MINUTES ?? 20)
+/** For what a step leaves running with its output in hand. */
+const CLOSE_LIMIT_MS = 10_000
+const running = new Set()
+
+/** A step is a process group of its own, so that nothing of it outlives it. */
+function endGroup({pid}, signal) {
+  try {
+    process.kill(process.platform === 'win32' ? pid : -pid, signal)
+  } catch (error) {
+    if (error.code !== 'ESRCH') throw error
+  }
+}
+
+for (const signal of ['SIGHUP', 'SIGINT', 'SIGTERM'])
+  process.once(signal, () => {
+    for (const child of running) endGroup(child, signal)
+    rmSync(scratch, {force: true, recursive: true})
+    process.kill(process.pid, signal)
+  })
+
+/** @returns its exit code, or why it has none; `undefined` when it could not be started */
+function ended(name, child) {
+  return new Promise((resolve) => {
+    let hung = false
+    const limit = setTimeout(() => {
+      hung = true
+      endGroup(child, 'SIGKILL')
+    }, LIMIT_MINUTES * 60_000)
+    const done = (status) => {
+      clearTimeout(limit)
+      clearTimeout(closing)
+      resolve(hung ? `did not end within ${LIMIT_MINUTES} min` : status)
+    }
+
+    let closing
+    child.once('exit', () => {
+      closing = setTimeout(() => {
+        endGroup(child, 'SIGKILL')
+        for (const stream of [child.stdout, child.stderr]) stream?.destroy()
+        done('left a process behind that holds its output')
+      }, CLOSE_LIMIT_MS)
+    })
+    child.once('close', (code, signal) => done(code ?? `was ended by ${signal}`))
+    child.once('error', (error) => {
+      console.error(`${name}: ${error.message}`)
+      done(undefined)
+    })
+  })
+}
 
 /**
  * A step is named by what it is told to run; a failed one does not keep later ones from telling what they know.
@@ -20,21 +71,19 @@ async function step([name, command, ...args], {alone = true} = {}) {
   const startMs = Date.now()
   const child = spawn(command, args, {
     cwd: root,
+    detached: process.platform !== 'win32',
     env: {...process.env, MOCHA_COUNTS_FILE: countsFile},
     shell: process.platform === 'win32',
     stdio: alone ? ['ignore', 'inherit', 'inherit'] : ['ignore', 'pipe', 'pipe'],
   })
+  running.add(child)
   const said = []
   child.stdout?.on('data', (chunk) => said.push(chunk))
   child.stderr?.on('data', (chunk) => said.push(chunk))
-  const status = await new Promise((resolve) => {
-    child.once('close', resolve)
-    child.once('error', (error) => {
-      console.error(`${name}: ${error.message}`)
-      resolve(undefined)
-    })
-  })
+  const status = await ended(name, child)
+  running.delete(child)
   if (!alone) process.stdout.write(Buffer.concat([Buffer.from(`\n=== ${name}\n`), ...said]))
+  if (typeof status === 'string') console.error(`\n${name} ${status}`)
   outcomes.push({name, passed: status === 0, seconds: (Date.now() - startMs) / 1000})
   return status === 0
 }

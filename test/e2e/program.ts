@@ -5,12 +5,15 @@ import {tmpdir} from 'node:os'
 import {join} from 'node:path'
 import {fileURLToPath} from 'node:url'
 
+import {within} from '../support/within.js'
 import {type Bed} from './bed.js'
 import {until} from './own-table.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 /** A migration between real servers with the stock configuration takes ten minutes. */
 const LIMIT_MS = 1_500_000
+/** Between fast simulated ones one minute. */
+const SANDBOX_LIMIT_MS = 200_000
 
 /** One `pegasus` command of the built plugin: a process of its own, without a terminal. */
 export class Program {
@@ -67,7 +70,9 @@ export class Program {
   }
 
   async endsWith(expected: number | NodeJS.Signals): Promise<string> {
-    const code = await this.ended
+    const what = `the end of ${this.child.spawnargs.slice(2).join(' ')}`
+    const limitMs = this.bed.sandbox ? SANDBOX_LIMIT_MS : LIMIT_MS
+    const code = await within(limitMs, what, this.ended, () => this.output)
     assert.equal(code, expected, this.output)
     return this.stdout
   }

@@ -2,6 +2,7 @@ import {type ChildProcess, spawn} from 'node:child_process'
 import {cp, mkdir, readFile, symlink, writeFile} from 'node:fs/promises'
 import {delimiter, dirname, join} from 'node:path'
 import {fileURLToPath} from 'node:url'
+import {systemClock} from '../../src/lib/clock.js'
 
 export const root = fileURLToPath(new URL('../..', import.meta.url))
 
@@ -19,7 +20,10 @@ export interface RunOptions {
   onOutput?(stdout: string, child: ChildProcess): void
 }
 
-/** Runs a command to its end; `limitMs` ends it as a timeout would. */
+/** For what a command leaves running with its output in hand. */
+const CLOSE_LIMIT_MS = 10_000
+
+/** Runs a command to its end; `limitMs` ends it, and whatever it has started. */
 export function run(
   command: string,
   args: string[],
@@ -28,11 +32,29 @@ export function run(
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
       cwd,
+      detached: process.platform !== 'win32',
       env: env ?? process.env,
       stdio: ['ignore', 'pipe', 'pipe'],
-      timeout: limitMs,
     })
     let [stdout, stderr] = ['', '']
+    const endAll = (why: string) => {
+      stderr += `\n${why}`
+      try {
+        process.kill(process.platform === 'win32' ? child.pid! : -child.pid!, 'SIGKILL')
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+      }
+
+      child.stdout.destroy()
+      child.stderr.destroy()
+    }
+
+    const limit = systemClock.setTimer(limitMs, () => endAll(`ended after ${limitMs / 1000} s`))
+    child.once('exit', () => {
+      limit.cancel()
+      const closing = systemClock.setTimer(CLOSE_LIMIT_MS, () => endAll('it left a process behind'))
+      child.once('close', () => closing.cancel())
+    })
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       stdout += text
       onOutput?.(stdout, child)
@@ -40,7 +62,10 @@ export function run(
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       stderr += text
     })
-    child.once('error', reject)
+    child.once('error', (error) => {
+      limit.cancel()
+      reject(error)
+    })
     child.once('close', (exitCode) => resolve({exitCode, stderr, stdout}))
   })
 }

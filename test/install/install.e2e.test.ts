@@ -27,7 +27,8 @@ const titleOf = ({core, node, topicSeparator}: (typeof SHELLS)[number]) =>
   `works on Node ${node} in a host of oclif ${core} that writes "table${topicSeparator}migrate"`
 
 describe('the plugin as it is installed', function () {
-  this.timeout(300_000)
+  // Each command has a limit of its own; the registry may be slow.
+  this.timeout(600_000)
 
   let directory: string
   let registry: Registry

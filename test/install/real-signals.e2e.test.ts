@@ -7,6 +7,7 @@ import {join} from 'node:path'
 import {sleep, systemClock} from '../../src/lib/clock.js'
 import {FAST_SERVERS, METAPROXY_ROOT, migrateFlags, type Playground, startPlayground} from '../sandbox/playground.js'
 import {ZooKeeperNodes} from '../sandbox/zookeeper-nodes.js'
+import {within} from '../support/within.js'
 import {root} from './host.js'
 
 /*
@@ -169,7 +170,7 @@ describe('the program and real signals, while writes are denied', function () {
       await driver.assertTakenBack()
       const ended = once(driver.child, 'exit')
       driver.child.kill('SIGCONT')
-      const [code] = (await ended) as [number | null]
+      const [code] = (await within(LIMIT_MS, 'the end of the driver', ended, () => driver.output)) as [number | null]
       assert.ok(code !== 0 && code !== null, `exit code ${code}\n${driver.output}`)
       await driver.until('writes are allowed', () => driver.deny === undefined)
       assert.equal(await driver.clusterInNode(), driver.playground.sandbox.source.name)

@@ -7,6 +7,8 @@ import {sleep, systemClock} from '../../src/lib/clock.js'
 import {root, run} from './host.js'
 
 const START_LIMIT_MS = 60_000
+const PING_LIMIT_MS = 5000
+const STOP_LIMIT_MS = 10_000
 
 /** A registry on loopback that has the packed plugin, and passes everything else on to the ordinary one. */
 export class Registry {
@@ -55,14 +57,16 @@ export class Registry {
     if (this.child.exitCode !== null || this.child.signalCode !== null) return
     const exited = once(this.child, 'exit')
     this.child.kill()
+    const killing = systemClock.setTimer(STOP_LIMIT_MS, () => this.child.kill('SIGKILL'))
     await exited
+    killing.cancel()
   }
 
   private async untilAnswering(): Promise<void> {
     const startMs = systemClock.nowMs()
     for (;;) {
       try {
-        await fetch(new URL('-/ping', this.address))
+        await fetch(new URL('-/ping', this.address), {signal: AbortSignal.timeout(PING_LIMIT_MS)})
         return
       } catch (error) {
         if (this.child.exitCode !== null) throw new Error(`verdaccio ended with ${this.child.exitCode}`, {cause: error})

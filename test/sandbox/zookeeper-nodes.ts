@@ -1,5 +1,9 @@
 import {type ACL, type Client, createClient, type Exception} from 'node-zookeeper-client'
 
+import {within} from '../support/within.js'
+
+const LIMIT_MS = 30_000
+
 /** Reads and writes nodes of a ZooKeeper that is up; for setting the scene, not under test. */
 export class ZooKeeperNodes {
   private readonly client: Client
@@ -10,19 +14,21 @@ export class ZooKeeperNodes {
 
   /** @param digest `user:password` */
   static open(address: string, digest?: string): Promise<ZooKeeperNodes> {
-    return new Promise((resolve) => {
-      const client = createClient(address)
-      if (digest !== undefined) client.addAuthInfo('digest', Buffer.from(digest))
+    const client = createClient(address)
+    if (digest !== undefined) client.addAuthInfo('digest', Buffer.from(digest))
+    const connected = new Promise<ZooKeeperNodes>((resolve) => {
       client.once('connected', () => resolve(new ZooKeeperNodes(client)))
-      client.connect()
     })
+    client.connect()
+    return within(LIMIT_MS, `a session with ZooKeeper ${address}`, connected)
   }
 
   close(): Promise<void> {
-    return new Promise((resolve) => {
+    const disconnected = new Promise<void>((resolve) => {
       this.client.once('disconnected', resolve)
-      this.client.close()
     })
+    this.client.close()
+    return within(LIMIT_MS, 'the end of a session with ZooKeeper', disconnected)
   }
 
   /** Creates a node, those above it too. */
@@ -58,11 +64,12 @@ export class ZooKeeperNodes {
   }
 
   private promise<T>(start: (done: (error: Error | Exception | null, value: T) => void) => void): Promise<T> {
-    return new Promise((resolve, reject) => {
+    const answer = new Promise<T>((resolve, reject) => {
       start((error, value) => {
         if (error) reject(error)
         else resolve(value)
       })
     })
+    return within(LIMIT_MS, 'an answer of ZooKeeper', answer)
   }
 }

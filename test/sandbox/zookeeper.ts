@@ -55,16 +55,16 @@ async function freePort(): Promise<number> {
   throw new Error(`no free port between ${FIRST_PORT} and ${LAST_PORT}`)
 }
 
-/** Whether it answers `ruok` with `imok`. */
-function isServing(port: number): Promise<boolean> {
+/** Whether the one with this data serves there: another run of the tests may have taken the port a moment earlier. */
+function isServing(port: number, directory: string): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1', () => socket.write('ruok'))
+    const socket = connect(port, '127.0.0.1', () => socket.write('conf'))
     let answer = ''
     socket.on('data', (bytes) => {
       answer += bytes.toString()
     })
     socket.on('error', () => resolve(false))
-    socket.on('close', () => resolve(answer === 'imok'))
+    socket.on('close', () => resolve(answer.includes(`dataDir=${directory}/`)))
     socket.setTimeout(1000, () => socket.destroy())
   })
 }
@@ -77,7 +77,7 @@ function guard(): string[] {
 
 function configuration(directory: string, port: number): string {
   return Object.entries({
-    '4lw.commands.whitelist': 'ruok',
+    '4lw.commands.whitelist': 'conf',
     'admin.enableServer': 'false',
     clientPort: port,
     clientPortAddress: '127.0.0.1',
@@ -144,7 +144,7 @@ class ZooKeeperProcess implements ZooKeeper {
       failure = error
     })
     const until = this.clock.nowMs() + START_LIMIT_MS
-    while (!(await isServing(this.port))) {
+    while (!(await isServing(this.port, this.directory))) {
       if (failure || child.exitCode !== null || this.clock.nowMs() > until) {
         await this.end()
         throw new Error(`ZooKeeper did not start on ${this.address}: ${this.output}`, {cause: failure})

@@ -1,15 +1,29 @@
-// Mocha's spec reporter that also leaves its counts behind, so that `npm test` can close with the sum of all runs.
+// Mocha's spec reporter that also leaves its counts behind, so that `npm test` can close with the sum of all runs, and that
+// names what keeps a process alive after its last test instead of waiting for it for ever.
 const {appendFileSync} = require('node:fs')
 const {reporters} = require('mocha')
+
+const REST_MS = 30_000
 
 module.exports = class CountingReporter extends reporters.Spec {
   constructor(runner, options) {
     super(runner, options)
     const file = process.env.MOCHA_COUNTS_FILE
-    if (!file) return
     runner.once('end', () => {
+      setTimeout(endAnyway, REST_MS).unref()
+      if (!file) return
       const {failures, passes, pending} = this.stats
       appendFileSync(file, `${JSON.stringify({failed: failures, passed: passes, skipped: pending})}\n`)
     })
   }
+}
+
+function endAnyway() {
+  const open = process.getActiveResourcesInfo().join(', ')
+  console.error(`This run of mocha does not end by itself ${REST_MS / 1000} s after its last test. Still open: ${open}`)
+  // Mocha sets the exit code in a listener of its own, which comes before this one.
+  process.once('exit', () => {
+    process.exitCode = 1
+  })
+  process.exit(1)
 }
