@@ -5,6 +5,17 @@ const {reporters} = require('mocha')
 
 const REST_MS = 30_000
 
+const endAnyway = () => {
+  // eslint-disable-next-line n/no-unsupported-features/node-builtins -- experimental on Node 20, where it does its work
+  const open = process.getActiveResourcesInfo().join(', ')
+  console.error(`This run of mocha does not end by itself ${REST_MS / 1000} s after its last test. Still open: ${open}`)
+  // Mocha sets the exit code in a listener of its own, which comes before this one.
+  process.once('exit', () => {
+    process.exitCode = 1
+  })
+  process.exit(1)
+}
+
 module.exports = class CountingReporter extends reporters.Spec {
   constructor(runner, options) {
     super(runner, options)
@@ -16,14 +27,4 @@ module.exports = class CountingReporter extends reporters.Spec {
       appendFileSync(file, `${JSON.stringify({failed: failures, passed: passes, skipped: pending})}\n`)
     })
   }
-}
-
-function endAnyway() {
-  const open = process.getActiveResourcesInfo().join(', ')
-  console.error(`This run of mocha does not end by itself ${REST_MS / 1000} s after its last test. Still open: ${open}`)
-  // Mocha sets the exit code in a listener of its own, which comes before this one.
-  process.once('exit', () => {
-    process.exitCode = 1
-  })
-  process.exit(1)
 }
