@@ -185,10 +185,10 @@ class Script {
       const side = servesAfter(outcome)
       if (side !== undefined) return this.judgeClean(side)
 
-      // As it advises, where no journal is: whoever opened the source closes it again.
+      // As it advises, where no journal is: whoever opened the source closes it again, and what is left is finished then.
       if (error?.code === 'rollback.both_open' && next?.includes('set_app_envs')) {
         this.stage.closeByHand()
-        return this.judgeClean('target')
+        tries.push({adopt, command: 'migrate'})
       }
 
       // As it advises: another machine's command has left it.
