@@ -14,7 +14,8 @@ const outcomes = []
 const LIMIT_MINUTES = Number(process.env.TEST_STEP_LIMIT_MINUTES ?? 20)
 /** For what a step leaves running with its output in hand. */
 const CLOSE_LIMIT_MS = 10_000
-const running = new Set()
+/** Their names, by process. */
+const running = new Map()
 
 /** A step is a process group of its own, so that nothing of it outlives it. */
 function endGroup({pid}, signal) {
@@ -27,7 +28,7 @@ function endGroup({pid}, signal) {
 
 for (const signal of ['SIGHUP', 'SIGINT', 'SIGTERM'])
   process.once(signal, () => {
-    for (const child of running) endGroup(child, signal)
+    for (const child of running.keys()) endGroup(child, signal)
     rmSync(scratch, {force: true, recursive: true})
     process.kill(process.pid, signal)
   })
@@ -76,7 +77,7 @@ async function step([name, command, ...args], {alone = true} = {}) {
     shell: process.platform === 'win32',
     stdio: alone ? ['ignore', 'inherit', 'inherit'] : ['ignore', 'pipe', 'pipe'],
   })
-  running.add(child)
+  running.set(child, name)
   const said = []
   child.stdout?.on('data', (chunk) => said.push(chunk))
   child.stderr?.on('data', (chunk) => said.push(chunk))
@@ -84,6 +85,8 @@ async function step([name, command, ...args], {alone = true} = {}) {
   running.delete(child)
   if (!alone) process.stdout.write(Buffer.concat([Buffer.from(`\n=== ${name}\n`), ...said]))
   if (typeof status === 'string') console.error(`\n${name} ${status}`)
+  // Whoever has only the end of a log that was cut wants to know what it waited for.
+  if (running.size > 0) console.log(`--- ${name} has ended; still at work: ${[...running.values()].join(', ')}`)
   outcomes.push({name, passed: status === 0, seconds: (Date.now() - startMs) / 1000})
   return status === 0
 }

@@ -57,6 +57,8 @@ export class ScriptedSide {
   /** Duplications to other clusters. */
   others: {dupid: number; remote: string}[] = []
   metaLevel = 400
+  /** Of other tables, on each server. */
+  otherReplicas: {appId: number; durable: number; partitionIndex: number}[] = []
   partitions: ScriptedPartition[] = [
     {committed: 100, gap: 0, prepared: 100},
     {committed: 200, gap: 0, prepared: 200},
@@ -315,12 +317,22 @@ export class ScriptedMigration {
         },
         async replicas(limits?: {signal?: AbortSignal}) {
           await ask(`replicas ${address}`, limits)
-          return side.on(address).map((partitionIndex) => {
+          const own = side.on(address).map((partitionIndex) => {
             const {committed, durable = 0, prepared} = side.partitions[partitionIndex]!
             const decrees = {lastCommittedDecree: committed, lastDurableDecree: durable, lastPreparedDecree: prepared}
             const pid = {appId: side.appId, partitionIndex}
             return {appType: 'pegasus', ballot: side.ballots[partitionIndex], ...decrees, pid, status: PRIMARY}
           })
+          const others = side.otherReplicas.map(({appId, durable, partitionIndex}) => ({
+            appType: 'pegasus',
+            ballot: 3,
+            lastCommittedDecree: durable,
+            lastDurableDecree: durable,
+            lastPreparedDecree: durable,
+            pid: {appId, partitionIndex},
+            status: PRIMARY,
+          }))
+          return [...own, ...others]
         },
         async startTime(limits?: {signal?: AbortSignal}) {
           await ask(`startTime ${address}`, limits)
