@@ -44,8 +44,8 @@ describe('the plugin as it is installed', function () {
   before(async () => {
     directory = await mkdtemp(join(tmpdir(), 'table-migrator-install-'))
     await mkdir(join(directory, 'registry'))
-    const [tarball, started] = await Promise.all([packPlugin(directory), Registry.start(join(directory, 'registry'))])
-    registry = started
+    registry = await Registry.start(join(directory, 'registry'))
+    const tarball = await packPlugin(directory)
     await registry.publish(tarball, directory)
     // The installed shell has the ordinary clock, so the servers have it too: fast ones, that say so.
     playground = await startPlayground({

@@ -41,7 +41,13 @@ export class Registry {
       stdio: ['ignore', 'inherit', 'inherit'],
     })
     const registry = new Registry(`http://127.0.0.1:${port}/`, child)
-    await registry.untilAnswering()
+    try {
+      await registry.untilAnswering()
+    } catch (error) {
+      await registry.stop()
+      throw error
+    }
+
     return registry
   }
 
