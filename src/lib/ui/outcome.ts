@@ -31,6 +31,9 @@ export function stoppedBy(signal: StopSignal, options: {next?: string; state?: s
   })
 }
 
+/** Whether a signal ended it, and nothing failed. */
+export const isStop = (error: {code: string} | undefined): boolean => error?.code === STOPPED
+
 interface ShownError {
   code: string
   facts: ErrorFacts
@@ -39,7 +42,7 @@ interface ShownError {
 
 /** What went wrong, its figures and its code; of what a signal stopped, only where. @param where what was being done */
 export function errorLines({code, facts, message}: ShownError, where: string | undefined, width: number): string[] {
-  if (code === STOPPED) {
+  if (isStop({code})) {
     const sentence = `${message.slice(0, 1).toUpperCase()}${message.slice(1)}${where === undefined ? '' : ` in “${where}”`}.`
     return paragraph(sentence, '  ', width, '')
   }

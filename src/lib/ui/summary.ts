@@ -4,7 +4,7 @@ import type {MigrationResult, Outcome, WindowPart, WriteDenyWindow} from '../mig
 import {checkLines} from './checks.js'
 import {envLines} from './env-diff.js'
 import {lastLookLine} from './last-look.js'
-import {errorLines} from './outcome.js'
+import {errorLines, isStop} from './outcome.js'
 import {planLines} from './plan.js'
 import {remainingClientsSentence} from './remaining-clients.js'
 import {formatCount, formatDuration, formatTimeOfDay, paragraph, plural, printable} from './text.js'
@@ -120,12 +120,13 @@ function verificationLine({verification}: MigrationResult): string | undefined {
   return `Verified ${plural(partitions, 'partition')}: ${plural(rowsCompared, 'row')} compared${counted}.`
 }
 
-function phasesLine({phases}: MigrationResult): string | undefined {
+function phasesLine({error, phases}: MigrationResult): string | undefined {
   if (phases.length === 0) return undefined
+  const ending = isStop(error) ? 'stopped' : 'failed'
   const parts = phases.map(({durationMs, phase, state}) => {
     const title = phaseTitles[phase]
     if (state === 'skipped') return `${title} skipped`
-    return `${title} ${formatDuration(durationMs)}${state === 'failed' ? ' (failed)' : ''}`
+    return `${title} ${formatDuration(durationMs)}${state === 'failed' ? ` (${ending})` : ''}`
   })
   return `Phases: ${parts.join(', ')}.`
 }

@@ -83,6 +83,16 @@ describe('the summary', () => {
     assert.match(text, /Next:\n {2}Mend the server\.\n {2}Then go on\./)
   })
 
+  it('tells a phase that was stopped from one that failed', () => {
+    const phases = [
+      {durationMs: 1500, phase: 'preflight', state: 'failed', startedAtMs: START_MS, summary: ''},
+    ] as const
+    const of = (code: string) =>
+      said(resultOf('stopped', {error: {code, facts: {}, message: 'x'}, phases: [...phases]}))
+    assert.match(of('ui.signal'), /Phases: Preflight 1\.5 s \(stopped\)\./)
+    assert.match(of('wait.limit'), /Phases: Preflight 1\.5 s \(failed\)\./)
+  })
+
   it('leaves nobody without a next deed', () => {
     const error = {code: 'zk.unreachable', facts: {}, message: 'no ZooKeeper at zk:2181'}
     assert.match(said(resultOf('refused', {error})), /Next:\n {2}Mend what is named above/)
