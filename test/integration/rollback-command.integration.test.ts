@@ -5,6 +5,7 @@ import {join} from 'node:path'
 
 import MigrateRollback from '../../src/commands/table/migrate-rollback.js'
 import {scaledClock, sleep} from '../../src/lib/clock.js'
+import {Journal} from '../../src/lib/migration/journal.js'
 import {PegasusClient} from '../../src/lib/pegasus/client.js'
 import type {RollbackResult} from '../../src/lib/migration/rollback/index.js'
 import {type Sandbox, startSandbox} from '../sandbox/index.js'
@@ -32,7 +33,7 @@ describe('table:migrate-rollback on real sockets', () => {
     await rm(dataDir, {recursive: true})
   })
 
-  async function run(argv: string[]) {
+  async function run(argv: string[], where = ['--source-meta', sandbox.source.metas.join(',')]) {
     class Command extends MigrateRollback {
       static override id = 'table:migrate-rollback'
       protected override world() {
@@ -40,7 +41,7 @@ describe('table:migrate-rollback on real sockets', () => {
       }
     }
 
-    const ran = await runCommand(Command, ['-t', 't', '--source-meta', sandbox.source.metas.join(','), ...argv])
+    const ran = await runCommand(Command, ['-t', 't', ...where, ...argv])
     return {...ran, error: ran.error?.message ?? ''}
   }
 
@@ -100,5 +101,22 @@ describe('table:migrate-rollback on real sockets', () => {
     assert.equal(result.schema, 1)
     assert.equal(result.outcome, 'rolled-back')
     assert.ok(result.writableAfterMs! <= 35_000, String(result.writableAfterMs))
+  })
+
+  it('needs to be told of no address where this machine began: its warnings name the table only', async () => {
+    const {metas, name} = sandbox.source
+    const journal = await Journal.open(join(dataDir, 'journals'), 't', 'onebox2', clock, 'r')
+    const where = {sourceCluster: name, sourceMetas: metas, table: 't', targetCluster: 'onebox2'}
+    await journal.write({denyMode: 'timeout', kind: 'begin', ...where, version: 1})
+    await journal.close()
+    const {code, stderr, stdout} = await run(['--yes'], [])
+    assert.equal(code, 0, stderr)
+    assert.match(
+      stderr,
+      /^--source-meta 127\.0\.0\.1:\d+,127\.0\.0\.1:\d+: onebox, as this machine's journal of t says/,
+    )
+    assert.match(stdout, /The migration of t is taken back: onebox serves it/)
+    const json = await run(['--yes', '--json'], [])
+    assert.equal(json.stderr, '')
   })
 })

@@ -43,7 +43,9 @@ A ZooKeeper login is read from the environment variable PEGASUS_ZK_AUTH=digest:u
   protected rollback: typeof rollback = rollback
 
   async run(): Promise<RollbackResult> {
-    const flags = await this.withNamedClusters(await this.parse(MigrateRollback))
+    const world = this.world()
+    const named = await this.withNamedClusters(await this.parse(MigrateRollback))
+    const flags = await this.withKnownSource(named, world, named.quiet)
     const commandLine = [this.config.bin, 'table:migrate-rollback', ...this.argv]
       .map((word) => shellQuote(word))
       .join(' ')
@@ -54,7 +56,7 @@ A ZooKeeper login is read from the environment variable PEGASUS_ZK_AUTH=digest:u
       json: this.jsonEnabled(),
       quiet: flags.quiet,
       request: toRollbackRequest(flags, process.env.PEGASUS_ZK_AUTH),
-      world: {...this.world(), command: commandLine},
+      world: {...world, command: commandLine},
       yes: flags.yes,
     })
     const {exitCode, result} = await session.run()

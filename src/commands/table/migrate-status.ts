@@ -42,8 +42,8 @@ EXIT CODES
   }
 
   async run(): Promise<StatusReport | undefined> {
-    const flags = await this.withNamedClusters(await this.parse(MigrateStatus))
     const world = this.world()
+    const flags = await this.withKnownSource(await this.withNamedClusters(await this.parse(MigrateStatus)), world)
     const reader = new StatusReader(toStatusQuery(flags, process.env.PEGASUS_ZK_AUTH), world)
     const lines = (report: StatusReport) =>
       statusLines(report, flags.table !== undefined, Math.max(40, Math.min(process.stdout.columns || 100, 120)))

@@ -42,6 +42,7 @@ const kinds: {[K in JournalRecord['kind']]?: Record<string, Rule>} = {
     proxies: textsOrNothing,
     root: textOrNothing,
     sourceCluster: textOrNothing,
+    sourceMetas: textsOrNothing,
     table: text,
     targetCluster: text,
     targetMetas: textsOrNothing,

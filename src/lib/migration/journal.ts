@@ -41,6 +41,8 @@ export interface BeginRecord {
   root?: string
   /** Name of the cluster that the table was moved from. */
   sourceCluster?: string
+  /** Its metas, as they were given. */
+  sourceMetas?: string[]
   table: string
   targetCluster: string
   targetMetas?: string[]

@@ -250,14 +250,15 @@ class Run {
 
   private async writeBegin(): Promise<void> {
     const {journal, request} = this.context
-    const {denyMode, maxWriteDenyMs, metaproxy, proxies, table, targetCluster, targetMetas, thresholdMutations} =
-      request
+    const {denyMode, maxWriteDenyMs, metaproxy, proxies, sourceMetas} = request
+    const {table, targetCluster, targetMetas, thresholdMutations} = request
     await journal?.write({
       denyMode,
       kind: 'begin',
       maxWriteDenyMs,
       ...(metaproxy ? {metaproxyHosts: metaproxy.hosts, proxies, root: metaproxy.root} : {}),
       sourceCluster: factsOf(this.context).source.info.clusterName,
+      sourceMetas,
       table,
       targetCluster,
       targetMetas,

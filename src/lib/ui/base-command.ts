@@ -1,6 +1,7 @@
 import {Command, Errors} from '@oclif/core'
 import {isMigratorError, messageOf, MigratorError} from '../errors.js'
 import {ExitCode} from '../exit-codes.js'
+import {type JournalPlace, withKnownSource} from './known-source.js'
 import {type ParsedFlags, withNamedClusters} from './named-clusters.js'
 import {jsonText, printable, printableLines} from './text.js'
 
@@ -36,6 +37,17 @@ export abstract class BaseCommand extends Command {
     parsed: ParsedFlags<F>,
   ): Promise<F> {
     return withNamedClusters(parsed, this.config.configDir, Object.keys(this.ctor.flags))
+  }
+
+  /** The flags with the source's metas, where this machine's journal of the table must tell them. @throws MigratorError */
+  protected withKnownSource<F extends Parameters<typeof withKnownSource>[0]>(
+    flags: F,
+    place: JournalPlace,
+    quiet = false,
+  ): Promise<F> {
+    return withKnownSource(flags, place, (line) => {
+      if (!quiet && !this.jsonEnabled()) this.logToStderr(printable(line))
+    })
   }
 
   protected override async catch(error: Error): Promise<void> {

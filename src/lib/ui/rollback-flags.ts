@@ -13,7 +13,8 @@ export const rollbackFlags = {
   table: {...sourceFlags.table, description: 'Table whose migration is taken back.'},
   'source-meta': {
     ...sourceFlags['source-meta'],
-    description: 'Meta servers of the cluster that the table is or was moved from. This or --from is needed.',
+    description:
+      "Meta servers of the cluster that the table is or was moved from; the journal's when neither this nor --from is given.",
   },
   ...namedClusterFlags,
   cluster: {

@@ -18,7 +18,11 @@ export const statusFlags = {
   table: optional(sourceFlags.table, {
     description: 'Table to show. Without it: every table that is being migrated, duplicated or denied.',
   }),
-  'source-meta': sourceFlags['source-meta'],
+  'source-meta': {
+    ...sourceFlags['source-meta'],
+    description:
+      "Meta servers of the cluster that the table lives on now; with a table, the journal's when neither this nor --from is given.",
+  },
   ...namedClusterFlags,
   cluster: optional(targetFlags.cluster, {
     description: 'Cluster that the table is moved to; found out when not given.',

@@ -30,6 +30,7 @@ const begin = {
   proxies: ['127.0.0.1:1'],
   root: '/a',
   sourceCluster: 'onebox',
+  sourceMetas: ['127.0.0.1:3'],
   table: 'temp',
   targetCluster: 'onebox2',
   targetMetas: ['127.0.0.1:2'],

@@ -69,6 +69,7 @@ describe('records of a journal', () => {
       proxies: ['p:1'],
       root: '/a',
       sourceCluster: 's',
+      sourceMetas: ['m:1'],
       targetMetas: ['m:1'],
       thresholdMutations: 1,
     }

@@ -109,7 +109,7 @@ export class Opened {
 
   private async openJournal({metaproxy, view}: Observed, target: {cluster: string; metas: string[]}): Promise<void> {
     const {clock, files, journalDirectory, random} = this.world
-    const {table} = this.request
+    const {sourceMetas, table} = this.request
     const run = random().toString(36).slice(2, 10)
     this.journal = await Journal.open(journalDirectory, table, target.cluster, clock, run, files)
     await this.journal.write({
@@ -117,6 +117,7 @@ export class Opened {
       kind: 'begin',
       ...(metaproxy ? {metaproxyHosts: metaproxy.hosts, root: metaproxy.root} : {}),
       sourceCluster: view.source.cluster,
+      sourceMetas,
       table,
       targetCluster: target.cluster,
       targetMetas: target.metas,
