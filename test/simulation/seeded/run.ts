@@ -22,6 +22,8 @@ const POLL_MS = 250
 /** Until servers that came back are found healthy again, and counters are fresh. */
 const REST_MS = 15_000
 const WRITABLE_LIMIT_MS = 60_000
+/** What a rollback refuses to touch on a machine that knows nothing of it; it says: --adopt. */
+const BEGUN_ELSEWHERE: ReadonlySet<string> = new Set(['rollback.foreign_deny', 'rollback.foreign_duplication'])
 /** Keys are drawn: each partition must soon have its turn. */
 const JUDGED_WRITES_PER_SECOND = 4
 
@@ -192,7 +194,10 @@ class Script {
       }
 
       // As it advises: another machine's command has left it.
-      if (error?.code === 'rollback.foreign_deny' && !adopt) tries.push({adopt: true, command})
+      if (BEGUN_ELSEWHERE.has(error?.code ?? '') && !adopt) tries.push({adopt: true, command})
+      // The target goes on serving, and status names the command that finishes what is left.
+      if (error?.code === 'rollback.would_lose' && tries.length === order.length)
+        tries.push({adopt, command: 'migrate'})
       answers.push(`${command}: ${outcome} ${error?.code ?? ''} ${error?.message ?? ''}`)
     }
 

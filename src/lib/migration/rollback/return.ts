@@ -4,6 +4,7 @@ import {ExitCode} from '../../exit-codes.js'
 import {formatNodeData} from '../../metaproxy/node-data.js'
 import type {Cluster} from '../../pegasus/cluster.js'
 import {plural} from '../../plural.js'
+import {shellQuote} from '../../shell-quote.js'
 import {insist, liftAndProve, liftLimitMs} from '../mend.js'
 import {proveEverywhere, type Wanted} from '../proof/deny.js'
 import {ClusterRows, shortestRereadLimitMs, verdictOf, type VerifyReport, verifyTable} from '../verify/index.js'
@@ -254,7 +255,7 @@ function standingInTheWay({rollback, view}: RollbackContext, report: VerifyRepor
       {
         exitCode: ExitCode.refused,
         facts,
-        next: `${view.target!.cluster} goes on serving. To go back all the same and lose what was written there: --allow-data-loss.`,
+        next: `${view.target!.cluster} goes on serving. What is left of the migration, and the command that finishes it: pegasus table:migrate-status -t ${shellQuote(rollback.table)}. To go back all the same and lose what was written there: --allow-data-loss.`,
       },
     )
   }

@@ -224,6 +224,24 @@ describe('the preflight phase', () => {
       assert.deepEqual([ownDeny, ownDupid], ['timeout*write', 77])
     })
 
+    it('and with whatever deny the source carries: deleting it would open both sides', async () => {
+      await open()
+      await duplicate()
+      deny('reconfig*write')
+      const made = script()
+      names(made, REMOTE)
+      Object.assign(made.context.hints, {deny: 'timeout*write'})
+      await run(made)
+      const found = made.events.flatMap((event) =>
+        event.type === 'check' && event.check.id === 'source-deny' ? [event.check] : [],
+      )
+      assert.equal(found[0]?.severity, 'ok')
+      assert.match(
+        found[0].evidence,
+        /reconfig\*write: the table was handed over, and the source is closed to everyone/,
+      )
+    })
+
     it('not where the node names the source, or the source is open', async () => {
       await open()
       deny('reconfig*all')

@@ -24,6 +24,10 @@ const sourceDeny: Check = {
       return ok(`ours: ${DENY}=${value}, set by an earlier run on this machine`)
     }
 
+    // A return of another machine that was killed leaves its own; whoever deleted it would open both sides.
+    if (handedOver && nodeNamesTarget(facts))
+      return ok(`${DENY}=${value}: the table was handed over, and the source is closed to everyone (${CLOSED}) now`)
+
     return error(
       `${DENY}=${value} is set, not by a run that this machine knows of: the target would be created with it and refuse the duplicated writes`,
       `find out who set it, then delete it from the source's table: del_app_envs ${DENY}`,
