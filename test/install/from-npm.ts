@@ -1,13 +1,13 @@
 import {access, mkdir, writeFile} from 'node:fs/promises'
 import {dirname, join} from 'node:path'
-import {run} from './host.js'
+import {run, runTwice} from './host.js'
 
 /** Installs packages into a directory of their own. @returns its node_modules @throws Error with what npm said */
 async function install(directory: string, ...packages: string[]): Promise<string> {
   await mkdir(directory)
   await writeFile(join(directory, 'package.json'), '{"private": true}')
   const args = ['install', '--no-audit', '--no-fund', '--prefer-offline', '--no-save', ...packages]
-  const {exitCode, stderr} = await run('npm', args, {cwd: directory})
+  const {exitCode, stderr} = await runTwice('npm', args, {cwd: directory})
   if (exitCode !== 0) throw new Error(`npm ${args.join(' ')}: ${stderr}`)
   return join(directory, 'node_modules')
 }
