@@ -51,6 +51,10 @@ export class Program {
     return this.stdout + this.stderr
   }
 
+  private get limitMs(): number {
+    return this.bed.sandbox ? SANDBOX_LIMIT_MS : LIMIT_MS
+  }
+
   kill(signal: NodeJS.Signals): void {
     this.child.kill(signal)
   }
@@ -65,14 +69,13 @@ export class Program {
         assert.ok(done || (this.child.exitCode === null && this.child.signalCode === null), this.output)
         return done
       },
-      {evidence: () => this.output, limitMs: LIMIT_MS},
+      {evidence: () => this.output, limitMs: this.limitMs},
     )
   }
 
   async endsWith(expected: number | NodeJS.Signals): Promise<string> {
     const what = `the end of ${this.child.spawnargs.slice(2).join(' ')}`
-    const limitMs = this.bed.sandbox ? SANDBOX_LIMIT_MS : LIMIT_MS
-    const code = await within(limitMs, what, this.ended, () => this.output)
+    const code = await within(this.limitMs, what, this.ended, () => this.output)
     assert.equal(code, expected, this.output)
     return this.stdout
   }
