@@ -80,6 +80,8 @@ export interface MigrationRequest {
   /** Pending mutations of the whole table at which Catch up ends. */
   thresholdMutations: number
   verify: VerifyMode
+  /** Most rows that Verify reads in a second, on each side; undefined: as many as the servers answer. */
+  verifyRowsPerSecond?: number
   /** Rows per side that Verify compares in `sample` mode. */
   verifySampleRows: number
 }

@@ -2,6 +2,7 @@ import {Flags, type Interfaces} from '@oclif/core'
 import {defaultLimits, type PhaseLimits} from '../migration/request.js'
 import {
   parseAddresses,
+  parseAtLeastOne,
   parseCheckIds,
   parseClusterName,
   parseCount,
@@ -29,6 +30,7 @@ const clusterName = checked(parseClusterName)
 const tableName = checked(parseTableName)
 const zooKeeper = checked(parseZooKeeper)
 const zooKeeperPath = checked(parseRoot)
+const atLeastOne = Flags.custom<number>({parse: async (input) => parseAtLeastOne(input)})
 const count = Flags.custom<number>({parse: async (input) => parseCount(input)})
 const duration = Flags.custom<number>({parse: async (input) => parseDuration(input)})
 
@@ -169,6 +171,12 @@ export const verifyFlags = {
     defaultHelp: async () => '10K',
     description: 'Rows of each side that --verify sample compares.',
     env: env('verify-rows'),
+    helpGroup: 'VERIFY',
+    helpValue: 'COUNT',
+  }),
+  'max-rows-per-second': atLeastOne({
+    description: 'Read no more rows a second for it, on each side (5000, 50K); see --verify-limit.',
+    env: env('max-rows-per-second'),
     helpGroup: 'VERIFY',
     helpValue: 'COUNT',
   }),

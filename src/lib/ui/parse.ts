@@ -31,6 +31,13 @@ export function parseCount(input: string): number {
   return count
 }
 
+/** The same where none would be no limit but an end. */
+export function parseAtLeastOne(input: string): number {
+  const count = parseCount(input)
+  if (count < 1) throw usage('must be 1 at least', input)
+  return count
+}
+
 /** `02:00-05:00`, local time; `22:00-04:00` goes over midnight. */
 export function parseCutoverWindow(input: string): CutoverWindow {
   const match = /^([01]?\d|2[0-3]):([0-5]\d)-([01]?\d|2[0-3]):([0-5]\d)$/.exec(input)

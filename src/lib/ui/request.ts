@@ -13,6 +13,7 @@ export type MigrateFlags = {
   'cutover-attempts'?: number
   'deny-mode': MigrationRequest['denyMode']
   'fast-cutover'?: boolean
+  'max-rows-per-second'?: number
   'max-write-deny': number
   meta?: string
   node?: string
@@ -61,6 +62,7 @@ export function toRequest(given: MigrateFlags, zooKeeperAuth: string | undefined
     targetMetas: parseAddresses(flags.meta),
     thresholdMutations: flags.threshold,
     verify: flags.verify,
+    ...(flags['max-rows-per-second'] === undefined ? {} : {verifyRowsPerSecond: flags['max-rows-per-second']}),
     verifySampleRows: flags['verify-rows'],
   }
 }

@@ -1,20 +1,12 @@
 import {Flags} from '@oclif/core'
-import {MigratorError} from '../errors.js'
-import {ExitCode} from '../exit-codes.js'
 import type {VerifyRequest} from '../migration/verify/run.js'
 import {runFlags, sourceFlags, targetFlags} from './flags.js'
 import {namedClusterFlags, requireFlags} from './named-clusters.js'
-import {parseAddresses, parseCount, parseDuration} from './parse.js'
+import {parseAddresses, parseAtLeastOne, parseDuration} from './parse.js'
 
 const env = (flag: string) => `PEGASUS_VERIFY_${flag.replaceAll('-', '_').toUpperCase()}`
 const duration = Flags.custom<number>({parse: async (input) => parseDuration(input)})
-const atLeastOne = Flags.custom<number>({
-  async parse(input) {
-    const count = parseCount(input)
-    if (count > 0) return count
-    throw new MigratorError('usage', 'must be 1 at least', {exitCode: ExitCode.usage, facts: {input}})
-  },
-})
+const atLeastOne = Flags.custom<number>({parse: async (input) => parseAtLeastOne(input)})
 
 /** The same flag with words of this command; a spread alone would lose that it is required. */
 function described<F extends object>(flag: F, description: string): F {

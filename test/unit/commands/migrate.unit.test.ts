@@ -51,7 +51,8 @@ describe('table:migrate', () => {
       'count',
       '--verify-rows',
       '2K',
-
+      '--max-rows-per-second',
+      '20K',
       '--proxy',
       'p:1',
       '--proxy',
@@ -80,6 +81,7 @@ describe('table:migrate', () => {
       targetMetas: ['c:3', 'd:4'],
       thresholdMutations: 5000,
       verify: 'count',
+      verifyRowsPerSecond: 20_000,
       verifySampleRows: 2000,
     } satisfies MigrationRequest)
   })
@@ -115,6 +117,7 @@ describe('table:migrate', () => {
 
   const wrong: [string, string[], RegExp][] = [
     ['a table that is missing', NEEDED.slice(2), /Missing required flag table/],
+    ['no rows a second', [...NEEDED, '--max-rows-per-second', '0'], /--max-rows-per-second: must be 1 at least/],
     ['an unknown flag', [...NEEDED, '--fast'], /Nonexistent flag: --fast/],
     [
       'an address without a port',

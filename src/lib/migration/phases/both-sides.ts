@@ -1,3 +1,4 @@
+import {Pace} from '../../pegasus/pace.js'
 import {factsOf, type MigrationContext} from '../context.js'
 import {ClusterRows} from '../verify/cluster-rows.js'
 import {findEntry} from './duplicate.js'
@@ -13,18 +14,36 @@ export interface BothSides {
   target: ClusterRows
 }
 
-export async function openBothSides(context: MigrationContext, signal: AbortSignal): Promise<BothSides> {
-  const {client, request, source, state, target} = context
+/** @param rowsPerSecond most rows that are read of each side; undefined: as many as it answers */
+export async function openBothSides(
+  context: MigrationContext,
+  signal: AbortSignal,
+  rowsPerSecond?: number,
+): Promise<BothSides> {
+  const {client, clock, request, source, state, target} = context
   const [sourceConfiguration, targetConfiguration] = await Promise.all([
     source.configuration(request.table, {signal}),
     target.configuration(request.table, {signal}),
   ])
   state.targetAppId = targetConfiguration.appId
   const common = {client, signal, table: request.table}
+  const pace = () => (rowsPerSecond === undefined ? {} : {pace: new Pace(clock, {rowsPerSecond})})
   return {
     partitionCount: sourceConfiguration.partitionCount,
-    source: new ClusterRows({...common, cluster: source, configuration: sourceConfiguration, name: 'source'}),
-    target: new ClusterRows({...common, cluster: target, configuration: targetConfiguration, name: 'target'}),
+    source: new ClusterRows({
+      ...common,
+      ...pace(),
+      cluster: source,
+      configuration: sourceConfiguration,
+      name: 'source',
+    }),
+    target: new ClusterRows({
+      ...common,
+      ...pace(),
+      cluster: target,
+      configuration: targetConfiguration,
+      name: 'target',
+    }),
   }
 }
 

@@ -40,7 +40,7 @@ function wantedMode(state: MigrationContext['state'], asked: VerifyMode): Verify
 async function wait(context: MigrationContext, report: (progress: Progress) => void): Promise<void> {
   const {clock, random, request, signal, state} = context
   const mode = wantedMode(state, request.verify)
-  const sides = await openBothSides(context, signal)
+  const sides = await openBothSides(context, signal, request.verifyRowsPerSecond)
   const partitions = state.fullVerifyBecause === undefined ? state.compareAgain : undefined
   const recentKeys = state.recentKeys ?? new RecentKeys()
   state.recentKeys = recentKeys

@@ -68,6 +68,21 @@ describe('the comparison before the deny', () => {
     assert.notEqual(made.state.targetAppId, undefined)
   })
 
+  it('reads no more rows a second than it may, from a cluster that serves', async () => {
+    await open()
+    const tookMs = async (request: Partial<MigrationRequest>) => {
+      const made = script({verify: 'full', ...request})
+      const startMs = clock.nowMs()
+      assert.equal((await run(made)).error, undefined)
+      assert.equal(made.state.verification!.rowsCompared, ROWS)
+      return clock.nowMs() - startMs
+    }
+
+    assert.ok((await tookMs({})) < 1000)
+    const slowlyMs = await tookMs({verifyRowsPerSecond: 10})
+    assert.ok(slowlyMs > (ROWS / 10 - 2) * 1000 && slowlyMs < (ROWS / 10 + 5) * 1000, String(slowlyMs))
+  })
+
   it('looks at all rows where that is asked for, and tells how far it is', async () => {
     await open()
     const made = script({verify: 'full'})
