@@ -206,6 +206,8 @@ class Script {
     // Nothing is left to do: there is nothing to go on with, and nothing to take back.
     const {state} = await this.stage.simulation.status()
     if (state === 'migrated' || state === 'handed-over') return this.judgeClean('target')
+    // Taken back by a command before; the copy that it kept is for a person to drop.
+    if (state === 'idle') return this.judgeClean('source')
     overseer.fail('mend', `neither command makes it good (it is called ${state}): ${answers.join('; ')}`)
   }
 

@@ -115,7 +115,7 @@ const targetTable: Check = {
         ? 'left behind by a duplication that is gone'
         : master
           ? `a follower of ${master}`
-          : 'made by somebody else'
+          : 'made by somebody else, or the copy that a rollback has kept'
       return error(
         `${found}, ${origin}: a new duplication would stay in DS_PREPARE for ever`,
         `make sure that nobody needs it, then drop it on the target: drop ${request.table}`,
