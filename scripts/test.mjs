@@ -16,6 +16,9 @@ const LIMIT_MINUTES = Number(process.env.TEST_STEP_LIMIT_MINUTES ?? 20)
 const CLOSE_LIMIT_MS = 10_000
 /** Their names, by process. */
 const running = new Map()
+/** Without a wish for colours: tests hold what is printed where there is no terminal. */
+const environment = {...process.env, MOCHA_COUNTS_FILE: countsFile}
+delete environment.FORCE_COLOR
 
 /** A step is a process group of its own, so that nothing of it outlives it. */
 function endGroup({pid}, signal) {
@@ -73,7 +76,7 @@ async function step([name, command, ...args], {alone = true} = {}) {
   const child = spawn(command, args, {
     cwd: root,
     detached: process.platform !== 'win32',
-    env: {...process.env, MOCHA_COUNTS_FILE: countsFile},
+    env: environment,
     shell: process.platform === 'win32',
     stdio: alone ? ['ignore', 'inherit', 'inherit'] : ['ignore', 'pipe', 'pipe'],
   })
