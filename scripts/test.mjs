@@ -98,6 +98,8 @@ async function step([name, command, ...args], {alone = true} = {}) {
 const together = (...steps) => Promise.all(steps.map((each) => step(each, {alone: false})))
 
 const bin = (name) => join(root, 'node_modules', '.bin', name)
+/** For tests of parts, with real sockets, processes and time: a machine that stands still for a moment is no fault of ours. What needs it is told. */
+const onceMore = ['--retries', '1']
 const mocha = (level, ...options) => [`${level} tests`, bin('mocha'), `test/${level}/**/*.test.ts`, ...options]
 /** Real time and the built program: most of it is waiting. */
 const journeys = 'test/e2e/journeys.e2e.test.ts'
@@ -125,7 +127,7 @@ async function runAll() {
     )
   await step(mocha('unit'))
   // These two run on clocks that are scaled: whatever takes the cores from them looks like slow servers.
-  await step(mocha('integration'))
+  await step(mocha('integration', ...onceMore))
   // The simulation has no time but its own: it takes what the others leave.
   await together(mocha('e2e', '--ignore', journeys), behind(npm('2,000 simulated migrations', 'simulate:ci')))
   await step(mocha('simulation'))
@@ -136,13 +138,18 @@ async function runAll() {
   await together(...last)
 }
 
-/** The counts that test/support/counting-reporter.cjs left, one line a run. */
-function sumOfCounts() {
+/** What test/support/counting-reporter.cjs left, one line a run. */
+function ofRuns() {
+  const runs = existsSync(countsFile) ? readFileSync(countsFile, 'utf8').split('\n').filter(Boolean) : []
   const sum = {failed: 0, passed: 0, skipped: 0}
-  if (!existsSync(countsFile)) return sum
-  for (const line of readFileSync(countsFile, 'utf8').split('\n').filter(Boolean))
-    for (const [key, count] of Object.entries(JSON.parse(line))) sum[key] += count
-  return sum
+  const [again, failures] = [[], []]
+  for (const run of runs.map((line) => JSON.parse(line))) {
+    for (const key of Object.keys(sum)) sum[key] += run[key]
+    again.push(...(run.again ?? []))
+    failures.push(...run.failures)
+  }
+
+  return {again, failures, sum}
 }
 
 try {
@@ -150,7 +157,16 @@ try {
   console.log('')
   for (const {name, passed, seconds} of outcomes)
     console.log(`${passed ? 'ok    ' : 'FAILED'}  ${name} (${seconds.toFixed(1)} s)`)
-  const {failed, passed, skipped} = sumOfCounts()
+  const {
+    again,
+    failures,
+    sum: {failed, passed, skipped},
+  } = ofRuns()
+  const tell = (word, {error, title}) =>
+    console.log(`${word}  ${title}\n        ${error.replaceAll('\n', '\n        ')}`)
+  // Once more, where whoever has only the end of the log finds it.
+  for (const test of again) tell('AGAIN ', test)
+  for (const test of failures) tell('FAILED', test)
   console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`)
   process.exitCode = outcomes.every((outcome) => outcome.passed) && failed === 0 && passed > 0 ? 0 : 1
 } finally {

@@ -13,7 +13,7 @@ import {ZooKeeperStore} from '../../src/lib/metaproxy/zookeeper-store.js'
 import {acquireLock, type MigrationLock, readLock} from '../../src/lib/migration/lock.js'
 import {startZooKeeper, type ZooKeeper} from '../sandbox/zookeeper.js'
 import {ZooKeeperNodes} from '../sandbox/zookeeper-nodes.js'
-import {endSession, Operation, ZooKeeperTap} from '../support/zookeeper-tap.js'
+import {Operation, ZooKeeperTap} from '../support/zookeeper-tap.js'
 
 const ROOT = '/metaproxy'
 const atSource = formatNodeData('onebox', ['10.0.0.1:34601', '10.0.0.2:34601'])
@@ -26,6 +26,7 @@ describe('lock of a table in a real ZooKeeper', () => {
   let nodes: ZooKeeperNodes
   let tables = 0
   const opened: {release(): Promise<void>}[] = []
+  const taps: ZooKeeperTap[] = []
 
   before(async function () {
     this.timeout(600_000)
@@ -40,6 +41,7 @@ describe('lock of a table in a real ZooKeeper', () => {
 
   afterEach(async () => {
     for (const lock of opened.splice(0).reverse()) await lock.release()
+    for (const tap of taps.splice(0)) await tap.close()
   })
 
   async function table(acls?: ACL[]): Promise<string> {
@@ -61,6 +63,12 @@ describe('lock of a table in a real ZooKeeper', () => {
 
   function locks(hosts = zookeeper.address): ZooKeeperLocks {
     return new ZooKeeperLocks({clock: systemClock, hosts, root: ROOT, sessionTimeoutMs: 2000})
+  }
+
+  async function tapped(decide: Parameters<typeof ZooKeeperTap.start>[1]): Promise<ZooKeeperTap> {
+    const tap = await ZooKeeperTap.start(zookeeper.address, decide)
+    taps.push(tap)
+    return tap
   }
 
   async function take(
@@ -118,9 +126,7 @@ describe('lock of a table in a real ZooKeeper', () => {
 
   it('outlives a cut connection with the same session', async () => {
     const name = await table()
-    const tap = await ZooKeeperTap.start(zookeeper.address, (operation, nth) =>
-      operation === Operation.getData && nth <= 2 ? 'cut' : 'pass',
-    )
+    const tap = await tapped((operation, nth) => (operation === Operation.getData && nth <= 2 ? 'cut' : 'pass'))
     const lock = await take(name, 'a', {}, tap.address)
     const check = lock.versionCheck()
     await lock.check(signal)
@@ -129,33 +135,30 @@ describe('lock of a table in a real ZooKeeper', () => {
     assert.deepEqual(lock.versionCheck(), check)
     await assert.rejects(take(name, 'b'), has('lock.held'))
     await lock.release()
-    await tap.close()
   })
 
   it('is lost for good when its session is ended; what mends takes it again', async () => {
     const name = await table()
-    const tap = await ZooKeeperTap.start(zookeeper.address, () => 'pass')
+    const tap = await tapped(() => 'pass')
     const lock = await take(name, 'a', {}, tap.address)
     const check = lock.versionCheck()
-    await endSession(zookeeper.address, tap.sessions[0]!)
+    await tap.endSession()
     await assert.rejects(lock.check(signal), has('lock.lost'))
     await lock.regain(signal)
     assert.notDeepEqual(lock.versionCheck(), check)
     await assert.rejects(lock.check(signal), has('lock.lost'))
     await assert.rejects(take(name, 'b'), has('lock.held'))
     await lock.release()
-    await tap.close()
   })
 
   it('is not taken again from somebody who has it by now', async () => {
     const name = await table()
-    const tap = await ZooKeeperTap.start(zookeeper.address, () => 'pass')
+    const tap = await tapped(() => 'pass')
     const lock = await take(name, 'a', {}, tap.address)
-    await endSession(zookeeper.address, tap.sessions[0]!)
+    await tap.endSession()
     await take(name, 'b')
     await assert.rejects(lock.regain(signal), has('lock.held'))
     await lock.release()
-    await tap.close()
   })
 
   it('is taken over at once from a holder that is known to be dead', async () => {
@@ -175,15 +178,14 @@ describe('lock of a table in a real ZooKeeper', () => {
 
   it('waits for a holder on another machine whose session ends', async () => {
     const name = await table()
-    const tap = await ZooKeeperTap.start(zookeeper.address, () => 'pass')
+    const tap = await tapped(() => 'pass')
     await take(name, 'a', {}, tap.address)
     let waited = 0
     const waiting = take(name, 'b', {onWait: () => waited++, waitMs: 15_000})
     await sleep(systemClock, 500)
-    await endSession(zookeeper.address, tap.sessions.at(-1)!)
+    await tap.endSession(tap.sessions.at(-1))
     await (await waiting).check(signal)
     assert.ok(waited > 0)
-    await tap.close()
   })
 
   it('survives a restart of ZooKeeper', async function () {

@@ -7,7 +7,7 @@ import {ZooKeeperStore} from '../../src/lib/metaproxy/zookeeper-store.js'
 import {startZooKeeper, type ZooKeeper} from '../sandbox/zookeeper.js'
 import {ZooKeeperNodes} from '../sandbox/zookeeper-nodes.js'
 import {leavesNothing} from '../support/resources.js'
-import {endSession, Operation, type Verdict, ZooKeeperTap} from '../support/zookeeper-tap.js'
+import {Operation, type Verdict, ZooKeeperTap} from '../support/zookeeper-tap.js'
 
 const ROOT = '/pegasus-metaproxy'
 const LIMIT_MS = 10_000
@@ -103,7 +103,7 @@ describe('a session with ZooKeeper that is kept', () => {
   it('is replaced when it has expired while nobody used it', async () => {
     store.keepSession(true)
     await store.read(table)
-    await endSession(zookeeper.address, tap.sessions[0]!)
+    await tap.endSession()
     await until('the end of its connection', () => tap.openConnections === 0)
     assert.deepEqual(await store.compareAndSet(table, atTarget, 0), {version: 1})
     assert.equal(tap.sessions.length, 2)

@@ -7,7 +7,7 @@ import {formatNodeData} from '../../src/lib/metaproxy/node-data.js'
 import {ZooKeeperStore, type ZooKeeperStoreOptions} from '../../src/lib/metaproxy/zookeeper-store.js'
 import {startZooKeeper, type ZooKeeper} from '../sandbox/zookeeper.js'
 import {ZooKeeperNodes} from '../sandbox/zookeeper-nodes.js'
-import {endSession, Operation, type Verdict, ZooKeeperTap} from '../support/zookeeper-tap.js'
+import {Operation, type Verdict, ZooKeeperTap} from '../support/zookeeper-tap.js'
 
 const ROOT = '/metaproxy'
 const atSource = formatNodeData('onebox', ['10.0.0.1:34601', '10.0.0.2:34601'])
@@ -118,7 +118,7 @@ describe('metaproxy store on a real ZooKeeper', () => {
       let ended: Promise<void> | undefined
       const holding = await tap((operation, nth) => {
         if (operation !== Operation.getData || nth > 1) return 'pass'
-        ended = endSession(zookeeper.address, holding.sessions[0]!)
+        ended = holding.endSession()
         return 'hold'
       })
       assert.deepEqual((await store({hosts: holding.address}).read(name)).bytes, atSource)
@@ -259,7 +259,7 @@ describe('metaproxy store on a real ZooKeeper', () => {
       let ended: Promise<void> | undefined
       const holding = await tap((operation, nth) => {
         if (operation !== Operation.multi || nth > 1) return 'pass'
-        ended = endSession(zookeeper.address, holding.sessions[0]!)
+        ended = holding.endSession()
         return 'hold'
       })
       assert.deepEqual(await store({hosts: holding.address}).compareAndSet(name, atTarget, 0), {version: 1})

@@ -1,5 +1,5 @@
-// Mocha's spec reporter that also leaves its counts behind, so that `npm test` can close with the sum of all runs, and that
-// names what keeps a process alive after its last test instead of waiting for it for ever.
+// Mocha's spec reporter that also leaves its counts, what failed and what needed a second attempt behind, so that `npm test`
+// can close with them, and that names what keeps a process alive after its last test instead of waiting for it for ever.
 const {appendFileSync} = require('node:fs')
 const {reporters} = require('mocha')
 
@@ -20,11 +20,15 @@ module.exports = class CountingReporter extends reporters.Spec {
   constructor(runner, options) {
     super(runner, options)
     const file = process.env.MOCHA_COUNTS_FILE
+    const [again, failures] = [[], []]
+    const into = (list) => (test, error) => list.push({error: error.stack ?? error.message, title: test.fullTitle()})
+    runner.on('fail', into(failures))
+    runner.on('retry', into(again))
     runner.once('end', () => {
       setTimeout(endAnyway, REST_MS).unref()
       if (!file) return
-      const {failures, passes, pending} = this.stats
-      appendFileSync(file, `${JSON.stringify({failed: failures, passed: passes, skipped: pending})}\n`)
+      const {failures: failed, passes: passed, pending: skipped} = this.stats
+      appendFileSync(file, `${JSON.stringify({again, failed, failures, passed, skipped})}\n`)
     })
   }
 }

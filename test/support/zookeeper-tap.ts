@@ -41,6 +41,7 @@ export class ZooKeeperTap {
   readonly seen = new Map<number, number>()
   readonly sessions: SessionIdentity[] = []
   private readonly server: Server
+  private shut = false
   private readonly sockets = new Set<Socket>()
 
   private constructor(
@@ -72,7 +73,25 @@ export class ZooKeeperTap {
     await once(this.server, 'close')
   }
 
+  /**
+   * Ends a session for good, as its expiry does: joins it from another connection and closes it. Nobody comes in meanwhile: who joined it
+   * again right before its end would keep a connection on which ZooKeeper answers nothing any more.
+   */
+  async endSession(session = this.sessions[0]!): Promise<void> {
+    this.shut = true
+    try {
+      await endSession(this.target, session)
+    } finally {
+      this.shut = false
+    }
+  }
+
   private accept(client: Socket): void {
+    if (this.shut) {
+      client.destroy()
+      return
+    }
+
     const server = connect(splitAddress(this.target))
     const cut = () => {
       client.destroy()
@@ -128,8 +147,7 @@ export class ZooKeeperTap {
   }
 }
 
-/** Ends somebody's session for good, as its expiry does: joins it from a second connection and closes it. */
-export async function endSession(zookeeper: string, {id, password}: SessionIdentity): Promise<void> {
+async function endSession(zookeeper: string, {id, password}: SessionIdentity): Promise<void> {
   const socket = connect(splitAddress(zookeeper))
   await once(socket, 'connect')
   const hello = Buffer.alloc(4 + 44)

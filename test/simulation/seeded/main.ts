@@ -35,7 +35,12 @@ async function many(from: number, count: number, jobs: number): Promise<number> 
   const {length: failed} = report.failures
   // For the sum of `npm test`.
   const counts = process.env.MOCHA_COUNTS_FILE
-  if (counts) await appendFile(counts, `${JSON.stringify({failed, passed: report.count - failed, skipped: 0})}\n`)
+  const failures = report.failures.map(({message, seed}) => ({
+    error: message,
+    title: `simulated migration, seed ${seed}`,
+  }))
+  if (counts)
+    await appendFile(counts, `${JSON.stringify({failed, failures, passed: report.count - failed, skipped: 0})}\n`)
   return failed === 0 ? 0 : 1
 }
 
