@@ -16,8 +16,10 @@ if (report) process.on('exit', (code) => appendFileSync(report, `exit ${code}\n`
 function reporting(migrate: MigrateTable): MigrateTable {
   return async (request, world, hooks, options) => {
     if (process.env.REHEARSAL_HOLD) {
+      const pressed = hooks.releaseKey?.pressed(options.signal)
+      // Told when keys are listened to: one typed before would be the terminal's.
       process.stdout.write('held\n')
-      await hooks.releaseKey?.pressed(options.signal)
+      await pressed
       process.stdout.write('released\n')
     }
 
