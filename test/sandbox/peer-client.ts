@@ -20,6 +20,8 @@ interface Waiting {
 }
 
 interface Link {
+  /** When something last came, `Clock.nowMs`. */
+  heardAtMs: number
   stream: Duplex
   waiting: Map<number, Waiting>
 }
@@ -55,11 +57,16 @@ export class PeerClient {
       pid: options.pid ?? {appId: 0, partitionIndex: 0},
       seqid,
     }
+    const sentAtMs = this.clock.nowMs()
     link.stream.write(encodeRequest(head, call.request, request))
     try {
       const decoded = decodeResponse(await this.within(endMs - this.clock.nowMs(), response))
       if (decoded.error !== 'ERR_OK') throw new Error(decoded.error)
       return decodeResult(call.response, decoded.result)
+    } catch (error) {
+      // A real one's TCP gives up a peer that went away without a word; here nobody would.
+      if (error instanceof Error && error.message === 'ERR_TIMEOUT' && link.heardAtMs < sentAtMs) link.stream.destroy()
+      throw error
     } finally {
       link.waiting.delete(seqid)
     }
@@ -111,9 +118,10 @@ export class PeerClient {
         throw new Error('ERR_NETWORK_FAILURE')
       })
       .finally(() => limit.dispose())
-    const link: Link = {stream, waiting: new Map()}
+    const link: Link = {heardAtMs: this.clock.nowMs(), stream, waiting: new Map()}
     let bytes: Buffer = Buffer.alloc(0)
     stream.on('data', (chunk: Buffer) => {
+      link.heardAtMs = this.clock.nowMs()
       bytes = bytes.length === 0 ? chunk : Buffer.concat([bytes, chunk])
       for (;;) {
         const length = responseLength(bytes, MAX_RESPONSE_BYTES)

@@ -45,9 +45,9 @@ export interface MigrationState {
   losses?: ReadonlyMap<number, number>
   /** Settings of the table that were not the same on both sides right before the deny. */
   envDifferences?: EnvDifference[]
-  /** Partitions whose rows must be compared in full before the next cutover: the last look could not explain their counts. */
+  /** Partitions whose rows must be compared in full before the next cutover: their primary moved, or the last look could not explain them. */
   compareAgain?: number[]
-  /** Partitions that were, for that reason. */
+  /** Partitions that were, for such a reason. */
   comparedAgain?: ReadonlySet<number>
   /** What the source's servers had counted as failed when it was proved to be closed. */
   failedBefore?: Promise<FailedBefore>
@@ -63,6 +63,10 @@ export interface MigrationState {
   recentKeys?: RecentKeys
   /** Ballots when our duplication was added; a change before DS_LOG may leave a hole (protocol.md §3.12). */
   ballotsAtAdd?: Record<string, number>
+  /** The server that ships each partition, as last read while nothing was denied. */
+  shippers?: ReadonlyMap<number, string>
+  /** When one of them was last seen to move, `Clock.nowMs`. */
+  movedAtMs?: number
   /** What the source's meta knows to be on the target, as last read: confirmed decrees, summed over the partitions. */
   confirmedMutations?: number
   /** Where the deny was proved, and with which ballots. */
@@ -78,6 +82,8 @@ export interface MigrationState {
   commit: 'done' | 'none' | 'uncertain'
   /** The deny was sent; from then on every way out takes it back and proves it. */
   denySet: boolean
+  /** When the drain last saw that writes were denied, `Clock.nowMs`. */
+  denySeenAtMs?: number
   /** Nobody heard whether the deny was set, or not of each time that it was sent: it may still be, after it was taken back. */
   denyUnanswered?: boolean
   /** Until when such a deny may still come; monotonic, ms. */

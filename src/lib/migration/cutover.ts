@@ -22,6 +22,7 @@ const passing = [
   'drain.limit',
   'hold.window_over',
   'shipping.doubtful',
+  'shipping.moved',
   'verify.suspicious',
   'wait.limit',
 ]

@@ -1,14 +1,20 @@
+import {sleep} from '../clock.js'
+import {formatSeconds} from '../durations.js'
 import {messageOf, MigratorError} from '../errors.js'
 import {type DuplicationEntry, DuplicationFailMode} from '../rpc/structs/duplication.js'
-import {factsOf, type MigrationContext} from './context.js'
+import {factsOf, type MigrationContext, type PrimaryAt} from './context.js'
+import type {Progress} from './events.js'
 import {byServer, readPrimaries} from './proof/primaries.js'
-import {shortList, type ShippingView} from './proof/shipping.js'
+import {listed, shortList, type ShippingView} from './proof/shipping.js'
 
 /*
  * What may be missing on the target although every decree says that it is there. A pipeline in FAIL_SKIP leaves out a log file that it cannot
  * read (load_from_private_log.cpp), and counts on behind it: what was in it is lost, and no decree tells (mutation_batch.cpp). Only
  * rows do.
  */
+
+/** A server that was cut off for half a minute: TCP sends again after 1, 2, 4, … 32 s what it could not deliver. */
+const LATE_LIMIT_MS = 60_000
 
 /** From now on, also for later runs, all rows must be compared before the table is switched. */
 export async function doubtCopy({emit, journal, state}: MigrationContext, reason: string): Promise<void> {
@@ -21,6 +27,46 @@ export async function doubtCopy({emit, journal, state}: MigrationContext, reason
     // This run knows it; a later one may not.
     emit({code: 'journal.write_failed', message: messageOf(error), type: 'warning'})
   }
+}
+
+/** Rows of these partitions must be compared in full before the next cutover. */
+export function doubtPartitions(state: MigrationContext['state'], partitions: readonly number[]): void {
+  state.compareAgain = [...new Set([...(state.compareAgain ?? []), ...partitions])].sort((a, b) => a - b)
+}
+
+/**
+ * A new primary ships again from what its meta knows to be confirmed, and servers overwrite without a look at timetags (measured.md, E1): what
+ * the old one had sent and could not deliver in time arrives behind newer values. Only rows can tell. Within the window nothing is
+ * compared: there the new primary is drained (protocol.md §4.3).
+ */
+export function doubtMoved({clock, emit, state}: MigrationContext, primaries: ReadonlyMap<number, PrimaryAt>): void {
+  const {shippers} = state
+  if (state.denySet) return
+  state.shippers = new Map([...primaries.values()].map(({partitionIndex, server}) => [partitionIndex, server]))
+  const moved = [...primaries.values()]
+    .filter(({partitionIndex, server}) => shippers?.has(partitionIndex) && shippers.get(partitionIndex) !== server)
+    .map(({partitionIndex}) => partitionIndex)
+    .sort((a, b) => a - b)
+  if (moved.length === 0) return
+  doubtPartitions(state, moved)
+  state.movedAtMs = clock.nowMs()
+  const message = `new primary of ${listed('partition', moved)} on the source: what the old one had under way may arrive late; all rows there will be compared`
+  emit({code: 'shipping.moved', message, type: 'warning'})
+}
+
+/** Before rows in doubt are compared: what is late must have arrived, or it comes behind the comparison. */
+export async function waitForLateOnes(
+  {clock, signal, state}: MigrationContext,
+  report: (progress: Progress) => void,
+): Promise<void> {
+  if (state.movedAtMs === undefined) return
+  const restMs = state.movedAtMs + LATE_LIMIT_MS - clock.nowMs()
+  if (restMs <= 0) return
+  report({
+    etaMs: restMs,
+    text: `waiting ${formatSeconds(restMs)} until what the old primary had under way has arrived`,
+  })
+  await sleep(clock, restMs, signal)
 }
 
 /** Whether a duplication may leave mutations out. */

@@ -3,7 +3,7 @@ import {MigratorError} from '../../errors.js'
 import {formatCount, plural} from '../../plural.js'
 import {DuplicationStatus} from '../../rpc/structs/duplication.js'
 import {factsOf, type MigrationContext, type Phase} from '../context.js'
-import {doubtLosses, doubtSkipping, refuseFailMode} from '../doubt.js'
+import {doubtLosses, doubtMoved, doubtSkipping, refuseFailMode} from '../doubt.js'
 import type {Progress} from '../events.js'
 import {lowerSyncInterval, waitForShortSync, watchMeta} from '../fast-cutover.js'
 import {notShipping, pendingMutations, readShipping, type ShippingView, worstPartition} from '../proof/shipping.js'
@@ -167,5 +167,6 @@ export async function shippingOf(
     table: context.request.table,
   })
   await doubtSkipping(context, view)
+  doubtMoved(context, view.primaries)
   return view
 }

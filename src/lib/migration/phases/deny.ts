@@ -3,7 +3,7 @@ import {MigratorError} from '../../errors.js'
 import {queryProxy} from '../../metaproxy/proxy.js'
 import {shellQuote} from '../../shell-quote.js'
 import {factsOf, type MigrationContext, type Phase} from '../context.js'
-import {doubtLosses} from '../doubt.js'
+import {doubtLosses, doubtMoved} from '../doubt.js'
 import {DENY_ENV} from '../effects-live.js'
 import {describeEnvDifference, envDifferences} from '../env-diff.js'
 import type {Progress} from '../events.js'
@@ -14,6 +14,7 @@ import {LATE_DENY_MS} from '../mend.js'
 import {hookStep} from '../operator-hooks/calls.js'
 import {proveEverywhere, type Wanted} from '../proof/deny.js'
 import {readPrimaries} from '../proof/primaries.js'
+import {listed} from '../proof/shipping.js'
 import {keepOrder} from '../settings.js'
 import {momentToDeny, rememberTicks, waitForMoment} from '../tick-phases.js'
 import {timersOf} from '../timers.js'
@@ -119,6 +120,17 @@ async function requireOrder(context: MigrationContext): Promise<void> {
   const {request, state} = context
   await patiently(context, () => keepOrder(context))
   await patiently(context, () => doubtLosses(context))
+  const {primaries} = await patiently(context, () => readPrimaries(context.source, request.table, context.signal))
+  doubtMoved(context, primaries)
+  if (state.compareAgain !== undefined) {
+    const which = listed('partition', state.compareAgain)
+    throw new MigratorError(
+      'shipping.moved',
+      `new primary of ${which} of ${request.table} on the source since rows were compared: all rows there must be compared`,
+      {next: 'Nothing was denied. The same command goes on from here and compares the rows.'},
+    )
+  }
+
   if (state.fullVerifyBecause === undefined) return
   throw new MigratorError(
     'batching.returned',

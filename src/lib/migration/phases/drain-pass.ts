@@ -22,6 +22,8 @@ const TABLE_EVERY_MS = 1000
 const ENV_EVERY_MS = 2000
 const RETRY_MS = 1000
 const REPORT_EVERY_MS = 200
+/** How long the last look may take as a whole. */
+const FRESH_MS = 5000
 
 /** Thrown inside a drain when a primary moved: the deny is proved again and new fences are taken. */
 export class PrimaryMoved extends Error {
@@ -137,8 +139,16 @@ export class DrainPass {
       return false
     }
 
+    const startMs = clock.nowMs()
     const [, proof] = await Promise.all([this.requireDenyEnv(), stillDenied.prove(), this.requireOrder()])
     this.refuseMoved(proof, this.book.fences)
+    // One of them may have waited for a server that does not answer; what the others saw is not so any more, perhaps.
+    if (clock.nowMs() - startMs > FRESH_MS) {
+      await this.rest()
+      return false
+    }
+
+    context.state.denySeenAtMs = startMs
     return true
   }
 

@@ -1,6 +1,7 @@
 import {isMigratorError, MigratorError} from '../../errors.js'
 import {type DuplicationEntry, DuplicationStatus} from '../../rpc/structs/duplication.js'
 import {factsOf, type MigrationContext, type Observation, type Phase, type PrimaryAt} from '../context.js'
+import {doubtMoved} from '../doubt.js'
 import type {Progress} from '../events.js'
 import {readPrimaries} from '../proof/primaries.js'
 import {listed, notShipping, readShipping} from '../proof/shipping.js'
@@ -35,6 +36,7 @@ async function observe(context: MigrationContext): Promise<Observation> {
     table: request.table,
   })
   distrustMoved(context, view.primaries)
+  doubtMoved(context, view.primaries)
   if (notShipping(view) !== undefined || !(await shipsInOrder(context))) return {done: false}
   return {done: true, summary: `duplication ${state.dupid} ships already`}
 }
@@ -114,6 +116,7 @@ async function addOrAdopt(context: MigrationContext): Promise<void> {
   state.dupid = dupid
   state.addedAtMs = addedAtMs
   state.ballotsAtAdd = ballots
+  state.shippers = new Map([...primaries.values()].map(({partitionIndex, server}) => [partitionIndex, server]))
   context.hints.dupid = dupid
   await journal?.write({dupid, kind: 'duplication'})
 }

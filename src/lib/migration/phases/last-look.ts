@@ -2,6 +2,7 @@ import {deadline, type Deadline} from '../../clock.js'
 import {isMigratorError, messageOf, MigratorError} from '../../errors.js'
 import {formatCount, plural} from '../../plural.js'
 import {factsOf, type MigrationContext} from '../context.js'
+import {doubtPartitions} from '../doubt.js'
 import {listed, shortList} from '../proof/shipping.js'
 import type {LastLook} from '../result.js'
 import {timersOf} from '../timers.js'
@@ -206,7 +207,7 @@ class Look {
 
   private suspicious(partitions: number[], why: string): MigratorError {
     const {request, state} = this.context
-    state.compareAgain = partitions
+    doubtPartitions(state, partitions)
     return new MigratorError(
       'verify.suspicious',
       `the last look at ${request.table} found what it had no time to explain: ${why}; all rows of ${listed('partition', partitions)} must be compared`,

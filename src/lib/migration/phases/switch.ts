@@ -18,6 +18,8 @@ import {waitUntil} from '../wait.js'
 /** What the source keeps: it refuses everyone. */
 export const CLOSED = 'reconfig*all'
 const PROXY_POLL_MS = 100
+/** So long what the drain saw of the deny counts at the switch. */
+const DENY_FRESH_MS = 1000
 
 /** Errors after which the node was surely not written, and will not be. */
 const notSent = [
@@ -59,7 +61,7 @@ async function switchNode(context: MigrationContext): Promise<void> {
   const node = facts.metaproxy?.node
   const bytes = formatNodeData(request.targetCluster, request.targetMetas)
   // From here on nothing ships: whoever else switches it after this look overwrites nothing.
-  if (!context.dryRun) await lookAtOwnNode(context, signal)
+  if (!context.dryRun) await Promise.all([lookAtOwnNode(context, signal), requireDenyAgain(context)])
   await context.guard?.assertMine()
   state.commit = 'uncertain'
   state.switchSent = true
@@ -129,13 +131,19 @@ async function giveWord(context: MigrationContext): Promise<void> {
   state.window.switchedAtMs = clock.wallMs()
 }
 
+/** Pausing, a hook of the operator's and the look at the target take their time where something does not answer. */
+async function requireDenyAgain(context: MigrationContext): Promise<void> {
+  const {clock, state} = context
+  if (state.denySeenAtMs === undefined || clock.nowMs() - state.denySeenAtMs > DENY_FRESH_MS) await requireDeny(context)
+}
+
 /** The operator may have thought for a while: whoever took the deny back meanwhile let writes in that are not on the target. */
 async function requireDeny({request, signal, source}: MigrationContext): Promise<void> {
   const table = await source.table(request.table, {signal})
   if (table?.envs.get(DENY_ENV) === `${request.denyMode}*write`) return
   throw new MigratorError(
     'deny.taken_back',
-    `somebody took the write-deny off ${request.table} before the word was given: what was written since is not on the target`,
+    `somebody took the write-deny off ${request.table} before the table was handed over: what was written since is not on the target`,
     {next: 'Writes are allowed on the source; leave the applications there. The same command goes on from here.'},
   )
 }

@@ -1,8 +1,10 @@
 import {MigratorError} from '../../errors.js'
 import {plural} from '../../plural.js'
 import type {MigrationContext, Phase} from '../context.js'
+import {waitForLateOnes} from '../doubt.js'
 import type {Progress} from '../events.js'
 import {whileWatchingMeta} from '../fast-cutover.js'
+import {listed} from '../proof/shipping.js'
 import type {VerifyMode} from '../request.js'
 import {timersOf} from '../timers.js'
 import {shortestRereadLimitMs, verdictOf, type VerifyReport, verifyTable} from '../verify/index.js'
@@ -11,6 +13,8 @@ import {expiryToleranceSeconds, openBothSides} from './both-sides.js'
 import {shippingOf} from './catch-up.js'
 
 const PARALLEL_PARTITIONS = 4
+/** So often partitions are compared whose primary moves again meanwhile. */
+const ROUNDS = 3
 /** A mutation ships at the latest two group checks after it was written (measured.md §3), and some margin. */
 const SHIP_MARGIN_MS = 20_000
 
@@ -21,7 +25,7 @@ export const verify: Phase = {
     return {done: false}
   },
   skip: ({request, state}) =>
-    request.verify === 'none' && wantedMode(state, request.verify) === 'none'
+    wantedMode(state, request.verify) === 'none' && state.compareAgain === undefined
       ? 'not wanted (--verify none)'
       : undefined,
   steps: [{title: 'compare rows of both sides', wait}],
@@ -33,15 +37,61 @@ export const verify: Phase = {
 
 /** Where the order of shipping is in doubt nothing less than all rows will do. */
 function wantedMode(state: MigrationContext['state'], asked: VerifyMode): VerifyMode {
-  const inDoubt = state.adoptedForeign || state.fullVerifyBecause !== undefined || state.compareAgain !== undefined
-  return inDoubt ? 'full' : asked
+  return state.adoptedForeign || state.fullVerifyBecause !== undefined ? 'full' : asked
 }
 
 async function wait(context: MigrationContext, report: (progress: Progress) => void): Promise<void> {
-  const {clock, random, request, signal, state} = context
+  const {request, state} = context
   const mode = wantedMode(state, request.verify)
+  // Before another cutover only what has come into doubt since.
+  const isRest = state.verification !== undefined && state.compareAgain !== undefined
+  if (mode !== 'none' && (!isRest || state.fullVerifyBecause !== undefined)) {
+    const again = mode === 'full' ? await takeDoubted(context, report) : []
+    await compare(context, report, mode)
+    settle(state, again)
+    state.fullVerifyBecause = undefined
+  }
+
+  for (let round = 1; state.compareAgain !== undefined; round++) {
+    if (round > ROUNDS) throw restless(context, state.compareAgain)
+    const again = await takeDoubted(context, report)
+    await compare(context, report, 'full', again)
+    settle(state, again)
+  }
+}
+
+/** What comes into doubt from here on is not settled by the comparison that begins now. */
+async function takeDoubted(
+  context: MigrationContext,
+  report: (progress: Progress) => void,
+): Promise<readonly number[]> {
+  const {state} = context
+  if (state.compareAgain !== undefined) await waitForLateOnes(context, report)
+  const partitions = state.compareAgain ?? []
+  state.compareAgain = undefined
+  return partitions
+}
+
+function settle(state: MigrationContext['state'], partitions: readonly number[]): void {
+  state.comparedAgain = new Set([...(state.comparedAgain ?? []), ...partitions])
+}
+
+function restless({request}: MigrationContext, partitions: number[]): MigratorError {
+  return new MigratorError(
+    'verify.restless',
+    `${listed('partition', partitions)} of ${request.table} got a new primary on the source each of ${ROUNDS} times that the rows there were compared`,
+    {next: 'See why the servers of the source do not stay, then run the same command again. Writes were not denied.'},
+  )
+}
+
+async function compare(
+  context: MigrationContext,
+  report: (progress: Progress) => void,
+  mode: VerifyMode,
+  partitions?: readonly number[],
+): Promise<void> {
+  const {clock, random, request, signal, state} = context
   const sides = await openBothSides(context, signal, request.verifyRowsPerSecond)
-  const partitions = state.fullVerifyBecause === undefined ? state.compareAgain : undefined
   const recentKeys = state.recentKeys ?? new RecentKeys()
   state.recentKeys = recentKeys
   const comparing = verifyTable({
@@ -72,16 +122,15 @@ async function wait(context: MigrationContext, report: (progress: Progress) => v
     ...sides,
   })
   const result = await whileWatchingMeta(context, comparing)
+  const counted = {rowsCountedSource: sum(result.countsSource), rowsCountedTarget: sum(result.countsTarget)}
+  const before = partitions === undefined ? undefined : state.verification
   state.verification = {
     partitions: result.partitions,
-    rowsCompared: result.rowsCompared,
-    rowsCountedSource: sum(result.countsSource),
-    rowsCountedTarget: sum(result.countsTarget),
+    ...counted,
+    ...before,
+    rowsCompared: (before?.rowsCompared ?? 0) + result.rowsCompared,
   }
   judge(context, result)
-  state.comparedAgain = new Set([...(state.comparedAgain ?? []), ...(state.compareAgain ?? [])])
-  state.compareAgain = undefined
-  state.fullVerifyBecause = undefined
 }
 
 function sum(counts: number[]): number {

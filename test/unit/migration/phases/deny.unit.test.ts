@@ -165,6 +165,15 @@ describe('the deny', () => {
         /^duplicate_log_batch_bytes was not 0 on 10\.0\.0\.1:34801 for a while: all rows of users must be compared$/,
       ],
       [
+        'after a primary moved since the rows were compared',
+        'shipping.moved',
+        ({source, state}) => {
+          state.shippers = new Map(source.primaries.map((primary, index) => [index, primary!]))
+          source.primaries = [SECOND, SECOND]
+        },
+        /^new primary of partition 0 of users on the source since rows were compared: all rows there must be compared$/,
+      ],
+      [
         'over one of somebody else',
         'deny.foreign',
         ({source}) => source.envs.set(DENY, 'timeout*all'),
@@ -187,7 +196,8 @@ describe('the deny', () => {
         assert.equal(script.state.denySet, false)
         assert.equal(script.kinds.includes('deny'), false)
         assert.deepEqual(script.state.window, {})
-        if (['batching.returned', 'switch.node_moved'].includes(code)) assert.match(error.next!, /Nothing was denied/)
+        if (['batching.returned', 'shipping.moved', 'switch.node_moved'].includes(code))
+          assert.match(error.next!, /Nothing was denied/)
         if (code === 'deny.foreign') assert.match(error.next!, /^Find out who did and why; nothing was/)
       })
     }

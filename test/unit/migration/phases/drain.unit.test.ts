@@ -297,6 +297,25 @@ describe('the drain', () => {
     }
   })
 
+  it('looks at everything once more where its last look took long, and remembers when it saw the deny', async () => {
+    for (const [failures, looks] of [
+      [0, 1],
+      [5, 1],
+      [6, 2],
+    ] as const) {
+      const script = denied()
+      const question = `source config ${FIRST} duplicate_log_batch_bytes`
+      script.failing(question, failures, noLeader())
+      assert.equal((await drained(script)).error, undefined)
+      assert.equal(script.asked.filter((asked) => asked === question).length, failures + looks)
+      const agoMs = script.clock.nowMs() - script.state.denySeenAtMs!
+      assert.ok(
+        agoMs >= (looks === 1 ? failures * 1000 : 0) && agoMs < (looks === 1 ? failures : 0) * 1000 + 500,
+        String(agoMs),
+      )
+    }
+  })
+
   it('ends with a bug, and with the operator', async () => {
     const broken = denied()
     broken.failing(`source states ${FIRST}`, 1, new TypeError('a bug'))
@@ -344,6 +363,14 @@ describe('the drain', () => {
         assert.ok(isMigratorError((await drained(script)).error, code))
         assert.ok(script.clock.nowMs() <= 4500, String(script.clock.nowMs()))
       }
+    })
+
+    it('by somebody who took it off while its last look waited for a server', async () => {
+      const script = denied()
+      script.failing(`source config ${FIRST} duplicate_log_batch_bytes`, 8, noLeader())
+      script.clock.setTimer(RESTS_MS + 2000, () => script.source.envs.clear())
+      assert.ok(isMigratorError((await drained(script)).error, 'deny.taken_back'))
+      assert.deepEqual(script.kinds, [])
     })
 
     it('by a server that came back and shipped in batches', async () => {

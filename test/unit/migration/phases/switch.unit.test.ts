@@ -124,6 +124,35 @@ describe('the switch', () => {
       assert.deepEqual([script.kinds, script.state.commit], [[], 'none'])
     })
 
+    it('is not done once somebody took the deny off, where the drain did not just see it', async () => {
+      for (const seenMsAgo of [undefined, 1001]) {
+        const script = drained()
+        script.state.denySeenAtMs = seenMsAgo && script.clock.nowMs() - seenMsAgo
+        script.source.envs.clear()
+        const {error} = await switched(script)
+        assert.ok(isMigratorError(error, 'deny.taken_back'))
+        assert.deepEqual([script.kinds, script.state.commit, script.state.switchSent], [[], 'none', undefined])
+      }
+    })
+
+    it('is not held up by another look at what the drain just saw', async () => {
+      const script = drained()
+      script.state.denySeenAtMs = script.clock.nowMs() - 1000
+      let isSent = false
+      script.onEffect = () => {
+        isSent = true
+      }
+
+      const before: string[] = []
+      script.onAsk = (question) => {
+        if (!isSent) before.push(question)
+      }
+
+      assert.equal((await switched(script)).error, undefined)
+      assert.equal(before.includes('source table'), false)
+      assert.ok(before.length > 0)
+    })
+
     it('is not done by a run whose guard has acted', async () => {
       const script = drained()
       const acted = new MigratorError('guard.acted', 'the guard acted')
@@ -248,7 +277,7 @@ describe('the switch', () => {
         assert.ok(isMigratorError(error, 'deny.taken_back'))
         assert.match(
           error.message,
-          /^somebody took the write-deny off users before the word was given: .* not on the target$/,
+          /^somebody took the write-deny off users before the table was handed over: .* not on the target$/,
         )
         assert.match(error.next!, /leave the applications there/)
         assert.deepEqual([script.records.some(({kind}) => kind === 'word'), script.state.commit], [false, 'none'])

@@ -150,6 +150,84 @@ describe('the comparison before the deny', () => {
     assert.deepEqual([compareAgain, [...comparedAgain!].sort()], [undefined, [0, 1]])
   })
 
+  it('compares besides what was asked for all rows of partitions whose primary moved, once nothing late can come any more', async () => {
+    await open()
+    const made = script()
+    const before = script()
+    assert.equal((await run(before)).error, undefined)
+    const sampled = before.state.verification!.rowsCompared
+    made.state.compareAgain = [1]
+    made.state.movedAtMs = clock.nowMs() - 10_000
+    const startMs = clock.nowMs()
+    // It comes late, but in time.
+    clock.setTimer(45_000, () => lose(1))
+    const {error} = await run(made)
+    assert.ok(isMigratorError(error, 'verify.different'))
+    assert.match(error.message, / 1 missing on the target, /)
+    assert.ok(clock.nowMs() - startMs >= 50_000 && clock.nowMs() - startMs < 130_000, String(clock.nowMs() - startMs))
+    const {partitions, rowsCompared} = made.state.verification!
+    assert.equal(partitions, 2)
+    assert.ok(rowsCompared > sampled + 10 && rowsCompared < sampled + ROWS, `${rowsCompared} and ${sampled}`)
+    const told = made.events.flatMap((event) => (event.type === 'progress' ? [event.progress] : []))
+    const waiting = told.filter(({text}) => text.startsWith('waiting'))
+    assert.deepEqual(
+      waiting.map(({text}) => text),
+      ['waiting 50 s until what the old primary had under way has arrived'],
+    )
+    assert.equal(waiting[0]!.etaMs, 50_000)
+  })
+
+  it('does not wait where it moved long ago, or where all is to be compared for another reason', async () => {
+    await open()
+    for (const movedAtMs of [undefined, clock.nowMs() - 60_000]) {
+      const made = script({verify: 'none'})
+      made.state.compareAgain = [0]
+      made.state.movedAtMs = movedAtMs
+      const startMs = clock.nowMs()
+      assert.equal((await run(made)).error, undefined)
+      assert.ok(clock.nowMs() - startMs < 1000)
+      assert.deepEqual([made.state.compareAgain, [...made.state.comparedAgain!]], [undefined, [0]])
+    }
+  })
+
+  it('waits for what is late before all rows are compared, too', async () => {
+    await open()
+    const made = script({verify: 'full'})
+    made.state.compareAgain = [0]
+    made.state.movedAtMs = clock.nowMs()
+    clock.setTimer(59_000, () => lose(0))
+    assert.ok(isMigratorError((await run(made)).error, 'verify.different'))
+    // All of it once: what was in doubt is a part of it.
+    assert.equal(made.state.verification!.rowsCompared, ROWS)
+  })
+
+  it('compares anew what moves while it is compared, and gives up where that has no end', async () => {
+    for (const [moves, code] of [
+      [2, undefined],
+      [3, 'verify.restless'],
+    ] as const) {
+      await open()
+      const made = script({verify: 'none'})
+      made.state.compareAgain = [1]
+      let rounds = 0
+      const {emit} = made.context
+      made.context.emit = (event) => {
+        emit(event)
+        if (event.type !== 'progress' || rounds === moves) return
+        rounds++
+        made.state.compareAgain = [1]
+      }
+
+      const {error} = await run(made)
+      assert.equal(error?.code, code)
+      assert.equal(rounds, moves)
+      if (!code) continue
+      assert.match(error!.message, /^partition 1 of users got a new primary on the source each of 3 times/)
+      assert.match(error!.next!, /Writes were not denied\.$/)
+      await clock.run(table.stop())
+    }
+  })
+
   it('goes on with the keys that an earlier one has met', async () => {
     await open()
     const made = script({verify: 'full'})
