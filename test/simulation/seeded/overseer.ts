@@ -4,7 +4,7 @@ import type {Effect} from '../../../src/lib/migration/effects.js'
 import {DuplicationStatus} from '../../../src/lib/rpc/structs/duplication.js'
 import type {Life} from '../life.js'
 import {MAX_WRITE_DENY_MS, NODE, type Simulation, TABLE} from '../simulation.js'
-import {hasLockFile, lockNotes, ownDeny, refusalsOf, writablePrimaries} from './sight.js'
+import {hasLockFile, lockNotes, NewPrimaries, ownDeny, refusalsOf, writablePrimaries} from './sight.js'
 import type {Trace} from './trace.js'
 
 export type Meddling = 'deny' | 'drop' | 'lift' | 'pause' | 'remove' | 'resume' | 'skip' | 'target'
@@ -46,6 +46,7 @@ export class Overseer {
   /** Until when a fault excuses that writes are denied for long. */
   private excusedUntilMs = 0
   private faultsUnderWay = 0
+  private readonly newPrimaries = new NewPrimaries()
   private readonly meddledAtMs = new Map<Meddling, number>()
   /** Since when the source carries the deny of a migration. */
   private ownDenySinceMs: number | undefined
@@ -209,6 +210,14 @@ export class Overseer {
     return refusalsOf(side, this.simulation[side])
   }
 
+  /** The same without what one sync mends. */
+  lastingRefusals(side: 'source' | 'target'): string[] {
+    const {clock, source, [side]: cluster} = this.simulation
+    const nowMs = clock.nowMs()
+    this.newPrimaries.look(source, nowMs)
+    return refusalsOf(side, cluster, (partition) => side === 'source' && this.newPrimaries.has(partition, nowMs))
+  }
+
   private nodeWritten(bytes: Buffer, byHand: boolean): void {
     const {source, target} = this.simulation
     let name: string
@@ -265,6 +274,7 @@ export class Overseer {
   private tick(): void {
     if (this.stopped) return
     this.watchDeaf()
+    this.newPrimaries.look(this.simulation.source, this.simulation.clock.nowMs())
     this.look()
     this.watchReigns()
     this.watchDeny()

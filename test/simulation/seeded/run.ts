@@ -141,7 +141,7 @@ class Script {
     const saysDenied =
       isForeign ||
       [...warnings, error?.message ?? '', next ?? ''].some((text) => /write-denied|denie|refuse/.test(text))
-    const serving = overseer.refusals(overseer.serves)
+    const serving = overseer.lastingRefusals(overseer.serves)
     if (serving.length > 0 && !saysDenied) overseer.fail('I2', `${told}, and ${serving.join('; ')}`)
     const {serves} = overseer
     if ((outcome === 'migrated' || outcome === 'switched-unfinished') && serves !== 'target')

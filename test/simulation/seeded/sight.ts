@@ -13,13 +13,37 @@ function primariesOf(cluster: SimulatedCluster) {
   })
 }
 
+/** Longest time between two config syncs of a server. */
+const CONFIG_SYNC_MS = 30_000
+
+/** Which primaries have hardly become it: they hear of a lifted deny with their next sync. */
+export class NewPrimaries {
+  private readonly seen = new Map<number, {atMs: number; ballot: number}>()
+
+  has(partition: number, nowMs: number): boolean {
+    const {atMs = -Infinity} = this.seen.get(partition) ?? {}
+    return nowMs - atMs <= CONFIG_SYNC_MS
+  }
+
+  look(cluster: SimulatedCluster, nowMs: number): void {
+    for (const {ballot, partition} of primariesOf(cluster)) {
+      const before = this.seen.get(partition)
+      if (before?.ballot !== ballot) this.seen.set(partition, {atMs: before ? nowMs : -Infinity, ballot})
+    }
+  }
+}
+
 /** Primaries of a side that refuse clients' writes, and its env. */
-export function refusalsOf(side: 'source' | 'target', cluster: SimulatedCluster): string[] {
+export function refusalsOf(
+  side: 'source' | 'target',
+  cluster: SimulatedCluster,
+  isExcused: (partition: number) => boolean = () => false,
+): string[] {
   const table = cluster.state.tableNamed(TABLE)
   if (!table) return [`${side} has no table`]
   const env = table.info.envs.get(DENY_ENV)
   const primaries = primariesOf(cluster)
-    .filter(({replica}) => replica.deny?.write)
+    .filter(({partition, replica}) => replica.deny?.write && !isExcused(partition))
     .map(({partition, server}) => `${side}: ${server.address} refuses writes to partition ${partition}`)
   return env === undefined ? primaries : [`${side}: env ${env}`, ...primaries]
 }

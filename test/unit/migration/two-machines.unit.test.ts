@@ -93,6 +93,38 @@ describe('two machines that work on one table', function () {
       assert.deepEqual(deniesThere(rollback.events), [sentence])
     })
 
+    it('and says so when they were denied while it waited for the lock', async () => {
+      await open({guard: false})
+      const {driver, when} = struck('pause-duplication', (life) => life.stop())
+      await simulation.until('the deny phase', () =>
+        driver.events.some((event) => event.type === 'phase-started' && event.phase === 'deny'),
+      )
+      assert.equal(envOf(simulation.source), undefined)
+      const rollback = rollbackElsewhere()
+      await when()
+      const result = await simulation.run(rollback.result)
+      assert.equal(result.error?.code, 'lock.held')
+      assert.deepEqual(deniesThere(rollback.events), [sentence])
+    })
+
+    it('and says where it cannot read whether they are', async () => {
+      await open({guard: false})
+      const {driver, when} = struck('pause-duplication', (life) => life.stop())
+      await simulation.until('the deny phase', () =>
+        driver.events.some((event) => event.type === 'phase-started' && event.phase === 'deny'),
+      )
+      const rollback = rollbackElsewhere()
+      await when()
+      for (const index of simulation.source.metaServers.keys()) await simulation.run(simulation.source.killMeta(index))
+      const result = await simulation.run(rollback.result)
+      assert.equal(result.error?.code, 'lock.held')
+      assert.deepEqual(deniesThere(rollback.events), [])
+      assert.match(
+        result.warnings.at(-1)!,
+        /^whether users is write-denied on the source at this moment cannot be read: /,
+      )
+    })
+
     it('a migration that is refused says that they are denied by now, though Preflight saw nothing of it', async () => {
       await open({guard: false})
       const {driver, when} = struck('deny', (life) => life.stop())

@@ -3,7 +3,7 @@ import {machineProcesses} from '../../processes.js'
 import {PegasusClient} from '../../pegasus/client.js'
 import type {Cluster} from '../../pegasus/cluster.js'
 import {JournaledEffects} from '../effects-journaled.js'
-import {LiveEffects} from '../effects-live.js'
+import {DENY_ENV, LiveEffects} from '../effects-live.js'
 import type {UnstampedEvent} from '../events.js'
 import {GuardChannel} from '../guard/channel.js'
 import {sendGuardAway} from '../guard/handle.js'
@@ -12,6 +12,7 @@ import {acquireLock, type MigrationLock} from '../lock.js'
 import {insist} from '../mend.js'
 import type {MetaproxyLocation} from '../request.js'
 import {observe, type Observed} from './observe.js'
+import {QUICK_MS} from './read.js'
 import type {RollbackRequest} from './request.js'
 import type {RollbackView} from './view.js'
 import {noJournal, openZooKeeper, type RollbackWorld} from './world.js'
@@ -55,6 +56,13 @@ export class Opened {
       signal,
     })
     return observed
+  }
+
+  /** The deny of the source by now. @throws MigratorError when that cannot be read soon */
+  async denyNow(): Promise<string | undefined> {
+    const source = this.client.cluster(this.request.sourceMetas)
+    const limits = {patienceMs: QUICK_MS, signal: this.signal, timeoutMs: QUICK_MS}
+    return (await source.table(this.request.table, limits))?.envs.get(DENY_ENV)
   }
 
   async takeLock({metaproxy, view}: Observed): Promise<void> {

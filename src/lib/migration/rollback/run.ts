@@ -58,13 +58,23 @@ export class Run {
       this.report.effects = effects.done
       context = this.contextOf(seen.observed, seen.plan, effects)
     } catch (error) {
-      const deny = observed?.view.deny
-      if (deny !== undefined && isMigratorError(error, 'lock.held'))
-        this.tell({code: 'deny.there', message: describeDeny(this.request.table, deny), type: 'warning'})
+      if (observed && isMigratorError(error, 'lock.held')) await this.tellDenyNow()
       return this.report.failed(error, 'refused')
     }
 
     return this.perform(context)
+  }
+
+  /** Whoever holds the lock may have denied writes while it was waited for, and died. */
+  private async tellDenyNow(): Promise<void> {
+    const {table} = this.request
+    try {
+      const deny = await this.opened.denyNow()
+      if (deny !== undefined) this.tell({code: 'deny.there', message: describeDeny(table, deny), type: 'warning'})
+    } catch (error) {
+      const message = `whether ${table} is write-denied on the source at this moment cannot be read: ${messageOf(error)}`
+      this.tell({code: 'deny.unread', message, type: 'warning'})
+    }
   }
 
   /** Says what would be done, and asks. @returns the result when it ends here */
