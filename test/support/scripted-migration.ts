@@ -8,6 +8,7 @@ import type {NewRecord} from '../../src/lib/migration/journal.js'
 import {defaultLimits, type MigrationRequest} from '../../src/lib/migration/request.js'
 import {MigratorError} from '../../src/lib/errors.js'
 import {DuplicationStatus} from '../../src/lib/rpc/structs/duplication.js'
+import type {MetricEntity} from '../../src/lib/pegasus/server-text.js'
 import {PartitionStatus} from '../../src/lib/rpc/structs/replica.js'
 import {StorageStatus} from '../../src/lib/rpc/structs/rrdb.js'
 import type {AppStatus} from '../../src/lib/rpc/structs/table.js'
@@ -57,6 +58,8 @@ export class ScriptedSide {
   /** Duplications to other clusters. */
   others: {dupid: number; remote: string}[] = []
   metaLevel = 400
+  /** Of each server, as master tells them. */
+  metrics: MetricEntity[] | undefined
   /** Of other tables, on each server. */
   otherReplicas: {appId: number; durable: number; partitionIndex: number}[] = []
   partitions: ScriptedPartition[] = [
@@ -287,9 +290,13 @@ export class ScriptedMigration {
             side.configured.get(key) ?? side.config.get(`${address} ${key}`) ?? side.config.get(key)
           return {get}
         },
-        async counters(_substring: string, limits?: {signal?: AbortSignal}) {
+        async counters(substring: string, limits?: {signal?: AbortSignal}) {
           await ask(`counters ${address}`, limits)
-          return side.counters
+          return new Map([...side.counters].filter(([name]) => name.includes(substring)))
+        },
+        async metrics(appId: number, names: string[], limits?: {signal?: AbortSignal}) {
+          await ask(`metrics ${address} ${appId} ${names.join()}`, limits)
+          return side.metrics
         },
         async duplicationStates(_appId: number, limits?: {signal?: AbortSignal}) {
           await ask(`states ${address}`, limits)

@@ -5,7 +5,7 @@ import {type DuplicationEntry, DuplicationFailMode} from '../rpc/structs/duplica
 import {factsOf, type MigrationContext, type PrimaryAt} from './context.js'
 import type {Progress} from './events.js'
 import {byServer, readPrimaries} from './proof/primaries.js'
-import {listed, shortList, type ShippingView} from './proof/shipping.js'
+import {listed, type ShippingView} from './proof/shipping.js'
 
 /*
  * What may be missing on the target although every decree says that it is there. A pipeline in FAIL_SKIP leaves out a log file that it cannot
@@ -136,6 +136,6 @@ export async function doubtLosses(context: MigrationContext): Promise<void> {
   const partitions = fresh.map(([partition]) => partition).sort((a, b) => a - b)
   await doubtCopy(
     context,
-    `the servers count mutations of partitions ${shortList(partitions)} that they did not find in their logs and did not ship`,
+    `the servers count mutations of ${listed('partition', partitions)} that they did not find in their logs and did not ship`,
   )
 }

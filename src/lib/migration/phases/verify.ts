@@ -79,7 +79,7 @@ function settle(state: MigrationContext['state'], partitions: readonly number[])
 function restless({request}: MigrationContext, partitions: number[]): MigratorError {
   return new MigratorError(
     'verify.restless',
-    `${listed('partition', partitions)} of ${request.table} got a new primary on the source each of ${ROUNDS} times that the rows there were compared`,
+    `${listed('partition', partitions)} of ${request.table} got a new primary on the source each time that the rows there were compared (${ROUNDS} of ${ROUNDS})`,
     {next: 'See why the servers of the source do not stay, then run the same command again. Writes were not denied.'},
   )
 }

@@ -409,7 +409,7 @@ describe('the deny', () => {
     script.source.counters.set('replica*eon.replica*dup_recent_mutation_loss_count@2.1', 4)
     const {error} = await run(script)
     assert.ok(isMigratorError(error), String(error))
-    assert.match(error.message, /partitions 1 that they did not find/)
+    assert.match(error.message, /partition 1 that they did not find/)
     assertUntouched(script)
   })
 
