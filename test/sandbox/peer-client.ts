@@ -7,6 +7,8 @@ import {decodeResponse, decodeResult, encodeRequest, responseLength} from '../..
 import type {Transport} from '../../src/lib/rpc/transport.js'
 
 const MAX_RESPONSE_BYTES = 256 << 20
+/** Longer than any server here makes a caller wait on purpose. */
+const SILENCE_MS = 30_000
 
 export interface PeerCallOptions {
   partitionHash?: bigint
@@ -65,7 +67,8 @@ export class PeerClient {
       return decodeResult(call.response, decoded.result)
     } catch (error) {
       // A real one's TCP gives up a peer that went away without a word; here nobody would.
-      if (error instanceof Error && error.message === 'ERR_TIMEOUT' && link.heardAtMs < sentAtMs) link.stream.destroy()
+      const isSilent = link.heardAtMs < sentAtMs && this.clock.nowMs() - link.heardAtMs > SILENCE_MS
+      if (error instanceof Error && error.message === 'ERR_TIMEOUT' && isSilent) link.stream.destroy()
       throw error
     } finally {
       link.waiting.delete(seqid)

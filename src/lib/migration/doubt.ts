@@ -54,6 +54,17 @@ export function doubtMoved({clock, emit, state}: MigrationContext, primaries: Re
   emit({code: 'shipping.moved', message, type: 'warning'})
 }
 
+/** For a later run: whoever moves from here on brings rows into doubt that were compared. */
+export async function rememberShippers({journal, state}: MigrationContext): Promise<void> {
+  if (state.shippers) await journal?.write({kind: 'compared', shippers: Object.fromEntries(state.shippers)})
+}
+
+/** What an earlier run wrote down. */
+export function recallShippers({hints, state}: MigrationContext): void {
+  if (state.adoptedForeign || !hints.shippers) return
+  state.shippers = new Map(Object.entries(hints.shippers).map(([partition, server]) => [Number(partition), server]))
+}
+
 /** Before rows in doubt are compared: what is late must have arrived, or it comes behind the comparison. */
 export async function waitForLateOnes(
   {clock, signal, state}: MigrationContext,

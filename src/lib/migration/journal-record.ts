@@ -18,6 +18,8 @@ const effect: Rule = (value) =>
   fits(value, Object.hasOwn(effects, value.kind as string) ? effects[value.kind as EffectKind] : undefined)
 const numbers: Rule = (value) => isObject(value) && Object.values(value).every((part) => number(part))
 
+const texts: Rule = (value) => isObject(value) && Object.values(value).every((part) => text(part))
+
 const tick: Rule = (value) => isObject(value) && number(value.afterMs) && number(value.byMs) && text(value.startTime)
 const ticks: Rule = (value) => isObject(value) && Object.values(value).every((part) => tick(part))
 
@@ -49,6 +51,7 @@ const kinds: {[K in JournalRecord['kind']]?: Record<string, Rule>} = {
     thresholdMutations: numberOrNothing,
     version: number,
   },
+  compared: {shippers: texts},
   doubt: {reason: text},
   duplication: {dupid: number},
   end: {outcome: text},

@@ -15,6 +15,8 @@ export const journalVersion = 1
 export type JournalRecord = {at: string; run: string} & (
   | {ballots: Record<string, number>; kind: 'adding'}
   | {kind: 'not-added'}
+  /** Rows of both sides were compared; which server shipped each partition then. */
+  | {kind: 'compared'; shippers: Record<string, string>}
   | {dupid: number; kind: 'duplication'}
   /** All rows must be compared before the table is switched. */
   | {kind: 'doubt'; reason: string}
@@ -182,6 +184,8 @@ export interface JournalHints {
   settings: Effect[]
   /** Why rows may be missing on the target, or older there, although all decrees say that they were shipped; since they were last compared. */
   inDoubt?: string
+  /** Which server shipped each partition when rows were last compared. */
+  shippers?: Record<string, string>
   /** Syncs of source servers that were seen, by address; wall clock, ms. */
   ticks?: Record<string, TickPhase>
   /** Without a node: the operator's word was given that applications may be moved. */
@@ -213,6 +217,7 @@ export function hintsOf(records: readonly JournalRecord[]): JournalHints {
       hints.adding = undefined
       hints.dupid = record.dupid
       hints.inDoubt = undefined
+      hints.shippers = undefined
     }
 
     if (record.kind === 'phase' && record.phase === 'verify' && record.state === 'done') {
@@ -222,6 +227,7 @@ export function hintsOf(records: readonly JournalRecord[]): JournalHints {
     }
 
     if (record.kind === 'ticks') hints.ticks = {...hints.ticks, ...record.servers}
+    if (record.kind === 'compared') hints.shippers = record.shippers
     if (record.kind === 'doubt') hints.inDoubt = record.reason
     if (record.kind === 'word') hints.word = true
     if (endsMigration(record)) {

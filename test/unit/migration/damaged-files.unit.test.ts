@@ -28,6 +28,8 @@ describe('records of a journal', () => {
   const records: [object, string[]][] = [
     [{...stamp, ...begin}, ['at', 'run', 'kind', 'table', 'targetCluster', 'version']],
     [{...stamp, ballots: {0: 1}, kind: 'adding'}, ['ballots']],
+    [{...stamp, kind: 'compared', shippers: {0: 'a:1'}}, ['shippers']],
+    [{...stamp, kind: 'doubt', reason: 'r'}, ['reason']],
     [{...stamp, dupid: 1, kind: 'duplication'}, ['dupid']],
     [{...stamp, effect: deny, kind: 'before'}, ['effect']],
     [{...stamp, effect: deny, kind: 'after', outcome: 'done'}, ['effect', 'outcome']],
@@ -39,8 +41,9 @@ describe('records of a journal', () => {
       assert.equal(isRecord(record), true)
       for (const key of needed) {
         assert.equal(isRecord(without(record, key)), false, key)
-        assert.equal(isRecord({...record, [key]: {}}), key === 'ballots', key)
+        assert.equal(isRecord({...record, [key]: {}}), ['ballots', 'shippers'].includes(key), key)
         assert.equal(isRecord({...record, [key]: null}), false, key)
+        assert.equal(isRecord({...record, [key]: {0: null}}), false, key)
       }
     })
   }

@@ -9,7 +9,9 @@ import {
   doubtPartitions,
   doubtSkipping,
   maySkip,
+  recallShippers,
   refuseFailMode,
+  rememberShippers,
   waitForLateOnes,
 } from '../../../src/lib/migration/doubt.js'
 import {findEntry} from '../../../src/lib/migration/phases/duplicate.js'
@@ -81,6 +83,33 @@ describe('a primary of the source that moves while it ships', () => {
     assert.equal(await look(script), undefined)
     script.state.denySet = false
     assert.deepEqual(await look(script), [1])
+  })
+
+  it('is seen by the next run, too, where rows were compared before', async () => {
+    const first = new ScriptedMigration()
+    await rememberShippers(first.context)
+    assert.deepEqual(first.records, [], 'nothing is known yet')
+    await look(first)
+    await rememberShippers(first.context)
+    assert.deepEqual(first.records, [{kind: 'compared', shippers: {0: FIRST, 1: SECOND}}])
+
+    const next = new ScriptedMigration()
+    next.context.hints.shippers = {0: FIRST, 1: SECOND}
+    recallShippers(next.context)
+    next.source.primaries = [FIRST, THIRD]
+    assert.deepEqual(await look(next), [1])
+
+    for (const spoil of ['adopted', 'unknown']) {
+      const other = new ScriptedMigration()
+      if (spoil === 'adopted') {
+        other.state.adoptedForeign = true
+        other.context.hints.shippers = {0: FIRST, 1: SECOND}
+      }
+
+      recallShippers(other.context)
+      other.source.primaries = [FIRST, THIRD]
+      assert.equal(await look(other), undefined, spoil)
+    }
   })
 
   it('is waited for, up to a minute from when it was seen', async () => {

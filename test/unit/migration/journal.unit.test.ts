@@ -82,6 +82,13 @@ describe('hintsOf', () => {
     value: '0',
   } as const
 
+  it('knows who shipped when rows were last compared, of this duplication', () => {
+    const compared = (server: string) => ({at, kind: 'compared', run: 'r', shippers: {0: server}}) as const
+    assert.equal(hintsOf([]).shippers, undefined)
+    assert.deepEqual(hintsOf([compared('a:1'), compared('b:1')]).shippers, {0: 'b:1'})
+    assert.equal(hintsOf([compared('a:1'), {at, dupid: 8, kind: 'duplication', run: 'r'}]).shippers, undefined)
+  })
+
   it('takes an effect that was begun for one that may have happened', () => {
     const hints = hintsOf([{at, effect: deny, kind: 'before', run: 'r'}])
     assert.equal(hints.deny, 'timeout*write')

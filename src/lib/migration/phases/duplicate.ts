@@ -1,7 +1,7 @@
 import {isMigratorError, MigratorError} from '../../errors.js'
 import {type DuplicationEntry, DuplicationStatus} from '../../rpc/structs/duplication.js'
 import {factsOf, type MigrationContext, type Observation, type Phase, type PrimaryAt} from '../context.js'
-import {doubtMoved} from '../doubt.js'
+import {doubtMoved, recallShippers} from '../doubt.js'
 import type {Progress} from '../events.js'
 import {readPrimaries} from '../proof/primaries.js'
 import {listed, notShipping, readShipping} from '../proof/shipping.js'
@@ -82,6 +82,7 @@ function adopt(context: MigrationContext, {dupid, status}: DuplicationEntry): vo
   context.state.adoptedForeign = context.hints.dupid !== dupid
   context.state.fullVerifyBecause ??= context.hints.inDoubt
   context.state.ballotsAtAdd = context.state.adoptedForeign ? undefined : context.hints.ballotsAtAdd
+  recallShippers(context)
 }
 
 async function prepareServers(context: MigrationContext): Promise<void> {

@@ -1,7 +1,7 @@
 import {MigratorError} from '../../errors.js'
 import {plural} from '../../plural.js'
 import type {MigrationContext, Phase} from '../context.js'
-import {waitForLateOnes} from '../doubt.js'
+import {rememberShippers, waitForLateOnes} from '../doubt.js'
 import type {Progress} from '../events.js'
 import {whileWatchingMeta} from '../fast-cutover.js'
 import {listed} from '../proof/shipping.js'
@@ -58,6 +58,8 @@ async function wait(context: MigrationContext, report: (progress: Progress) => v
     await compare(context, report, 'full', again)
     settle(state, again)
   }
+
+  await rememberShippers(context)
 }
 
 /** What comes into doubt from here on is not settled by the comparison that begins now. */

@@ -93,6 +93,14 @@ describe('the duplication', () => {
       )
     })
 
+    it('and ships from another server than when rows were compared: those rows are compared again', async () => {
+      const script = known(DS_LOG)
+      script.context.hints.shippers = {0: FIRST, 1: '10.0.0.3:34801'}
+      await run(script)
+      assert.deepEqual(script.state.compareAgain, [1])
+      assert.deepEqual([...script.state.shippers!.values()], [FIRST, SECOND])
+    })
+
     it('of somebody else, and was judged by Preflight, is adopted', async () => {
       const script = known(DS_LOG)
       script.context.hints.dupid = 3

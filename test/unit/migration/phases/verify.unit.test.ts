@@ -177,6 +177,19 @@ describe('the comparison before the deny', () => {
     assert.equal(waiting[0]!.etaMs, 50_000)
   })
 
+  it('writes down who ships, where it was asked to compare and found no difference', async () => {
+    await open()
+    const made = script({verify: 'full'})
+    const shippers = {0: '10.0.0.1:34801', 1: '10.0.0.2:34801'}
+    made.state.shippers = new Map(Object.entries(shippers).map(([partition, server]) => [Number(partition), server]))
+    await run(made)
+    const compared = () => made.records.filter(({kind}) => kind === 'compared')
+    assert.deepEqual(compared(), [{kind: 'compared', shippers}])
+    lose(0)
+    assert.ok((await run(made)).error)
+    assert.equal(compared().length, 1)
+  })
+
   it('does not wait where it moved long ago, or where all is to be compared for another reason', async () => {
     await open()
     for (const movedAtMs of [undefined, clock.nowMs() - 60_000]) {
@@ -222,7 +235,10 @@ describe('the comparison before the deny', () => {
       assert.equal(error?.code, code)
       assert.equal(rounds, moves)
       if (!code) continue
-      assert.match(error!.message, /^partition 1 of users got a new primary on the source each time that the rows there were compared \(3 of 3\)$/)
+      assert.match(
+        error!.message,
+        /^partition 1 of users got a new primary on the source each time that the rows there were compared \(3 of 3\)$/,
+      )
       assert.match(error!.next!, /Writes were not denied\.$/)
       await clock.run(table.stop())
     }
