@@ -59,7 +59,6 @@ export class PeerClient {
       pid: options.pid ?? {appId: 0, partitionIndex: 0},
       seqid,
     }
-    const sentAtMs = this.clock.nowMs()
     link.stream.write(encodeRequest(head, call.request, request))
     try {
       const decoded = decodeResponse(await this.within(endMs - this.clock.nowMs(), response))
@@ -67,7 +66,7 @@ export class PeerClient {
       return decodeResult(call.response, decoded.result)
     } catch (error) {
       // A real one's TCP gives up a peer that went away without a word; here nobody would.
-      const isSilent = link.heardAtMs < sentAtMs && this.clock.nowMs() - link.heardAtMs > SILENCE_MS
+      const isSilent = this.clock.nowMs() - link.heardAtMs > SILENCE_MS
       if (error instanceof Error && error.message === 'ERR_TIMEOUT' && isSilent) link.stream.destroy()
       throw error
     } finally {

@@ -29,6 +29,11 @@ export async function doubtCopy({emit, journal, state}: MigrationContext, reason
   }
 }
 
+/** Who ships from here on is not taken for one that moved. */
+export function noteShippers(state: MigrationContext['state'], primaries: ReadonlyMap<number, PrimaryAt>): void {
+  state.shippers = new Map([...primaries.values()].map(({partitionIndex, server}) => [partitionIndex, server]))
+}
+
 /** Rows of these partitions must be compared in full before the next cutover. */
 export function doubtPartitions(state: MigrationContext['state'], partitions: readonly number[]): void {
   state.compareAgain = [...new Set([...(state.compareAgain ?? []), ...partitions])].sort((a, b) => a - b)
@@ -42,7 +47,7 @@ export function doubtPartitions(state: MigrationContext['state'], partitions: re
 export function doubtMoved({clock, emit, state}: MigrationContext, primaries: ReadonlyMap<number, PrimaryAt>): void {
   const {shippers} = state
   if (state.denySet) return
-  state.shippers = new Map([...primaries.values()].map(({partitionIndex, server}) => [partitionIndex, server]))
+  noteShippers(state, primaries)
   const moved = [...primaries.values()]
     .filter(({partitionIndex, server}) => shippers?.has(partitionIndex) && shippers.get(partitionIndex) !== server)
     .map(({partitionIndex}) => partitionIndex)
@@ -115,14 +120,24 @@ export async function doubtSkipping(context: MigrationContext, view: ShippingVie
   if (skips) await doubtCopy(context, describeSkipping(context.state.dupid))
 }
 
+/** What only the source's metas and servers tell: primaries that moved, and mutations that are counted as lost. */
+export async function doubtServers(context: MigrationContext): Promise<void> {
+  const {request, signal, source} = context
+  const {configuration, primaries} = await readPrimaries(source, request.table, signal)
+  doubtMoved(context, primaries)
+  await doubtLosses(context, configuration.appId, primaries)
+}
+
 /**
  * Servers count mutations that a pipeline should have shipped and could not find in the log (protocol.md §4.7): 2.4 and 2.5 show the figure
  * for one snapshot of 10 s, master until there is another.
  */
-export async function doubtLosses(context: MigrationContext): Promise<void> {
-  const {request, signal, source, state} = context
-  const {configuration, primaries} = await readPrimaries(source, request.table, signal)
-  const {appId} = configuration
+async function doubtLosses(
+  context: MigrationContext,
+  appId: number,
+  primaries: ReadonlyMap<number, PrimaryAt>,
+): Promise<void> {
+  const {signal, source, state} = context
   const isMaster = factsOf(context).source.generation === 'master'
   const lost = new Map<number, number>()
   await Promise.all(

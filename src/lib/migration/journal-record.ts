@@ -16,12 +16,15 @@ const effect: Rule = (value) =>
   isObject(value) &&
   text(value.kind) &&
   fits(value, Object.hasOwn(effects, value.kind as string) ? effects[value.kind as EffectKind] : undefined)
-const numbers: Rule = (value) => isObject(value) && Object.values(value).every((part) => number(part))
-
-const texts: Rule = (value) => isObject(value) && Object.values(value).every((part) => text(part))
+const all =
+  (rule: Rule): Rule =>
+  (value) =>
+    isObject(value) && Object.values(value).every((part) => rule(part))
+const numbers = all(number)
+const texts = all(text)
 
 const tick: Rule = (value) => isObject(value) && number(value.afterMs) && number(value.byMs) && text(value.startTime)
-const ticks: Rule = (value) => isObject(value) && Object.values(value).every((part) => tick(part))
+const ticks = all(tick)
 
 /** Effects of which a later run uses more than their kind. */
 const effects: {[K in EffectKind]?: Record<string, Rule>} = {

@@ -4,9 +4,9 @@ import {isMigratorError, type MigratorError} from '../../../src/lib/errors.js'
 import {
   describeSkipping,
   doubtCopy,
-  doubtLosses,
   doubtMoved,
   doubtPartitions,
+  doubtServers,
   doubtSkipping,
   maySkip,
   recallShippers,
@@ -254,7 +254,7 @@ describe('mutations that servers count as lost', () => {
 
   async function looked(script: ScriptedMigration): Promise<string | undefined> {
     script.state.fullVerifyBecause = undefined
-    await doubtLosses(script.context)
+    await doubtServers(script.context)
     return script.state.fullVerifyBecause
   }
 

@@ -72,6 +72,10 @@ describe('two machines that work on one table', function () {
       events.flatMap((event) =>
         'code' in event && event.code === 'deny.there' && 'message' in event ? [event.message] : [],
       )
+    const untilDenyPhase = ({events}: ReturnType<typeof struck>['driver']) =>
+      simulation.until('the deny phase', () =>
+        events.some((event) => event.type === 'phase-started' && event.phase === 'deny'),
+      )
     const sentence =
       'users is write-denied on the source at this moment (replica.deny_client_request=reconfig*write), by another command or by hand. Who works on it: pegasus table:migrate-status -t users'
 
@@ -96,9 +100,7 @@ describe('two machines that work on one table', function () {
     it('and says so when they were denied while it waited for the lock', async () => {
       await open({guard: false})
       const {driver, when} = struck('pause-duplication', (life) => life.stop())
-      await simulation.until('the deny phase', () =>
-        driver.events.some((event) => event.type === 'phase-started' && event.phase === 'deny'),
-      )
+      await untilDenyPhase(driver)
       assert.equal(envOf(simulation.source), undefined)
       const rollback = rollbackElsewhere()
       await when()
@@ -110,9 +112,7 @@ describe('two machines that work on one table', function () {
     it('and says where it cannot read whether they are', async () => {
       await open({guard: false})
       const {driver, when} = struck('pause-duplication', (life) => life.stop())
-      await simulation.until('the deny phase', () =>
-        driver.events.some((event) => event.type === 'phase-started' && event.phase === 'deny'),
-      )
+      await untilDenyPhase(driver)
       const rollback = rollbackElsewhere()
       await when()
       for (const index of simulation.source.metaServers.keys()) await simulation.run(simulation.source.killMeta(index))
@@ -128,9 +128,7 @@ describe('two machines that work on one table', function () {
     it('a migration that is refused says that they are denied by now, though Preflight saw nothing of it', async () => {
       await open({guard: false})
       const {driver, when} = struck('deny', (life) => life.stop())
-      await simulation.until('the deny phase', () =>
-        driver.events.some((event) => event.type === 'phase-started' && event.phase === 'deny'),
-      )
+      await untilDenyPhase(driver)
       const second = simulation.migrate({machine: simulation.machine('there')})
       await when()
       const result = await simulation.run(second.result)

@@ -3,7 +3,7 @@ import {MigratorError} from '../../errors.js'
 import {formatCount, plural} from '../../plural.js'
 import {DuplicationStatus} from '../../rpc/structs/duplication.js'
 import {factsOf, type MigrationContext, type Phase} from '../context.js'
-import {doubtLosses, doubtMoved, doubtSkipping, refuseFailMode} from '../doubt.js'
+import {doubtMoved, doubtServers, doubtSkipping, refuseFailMode} from '../doubt.js'
 import type {Progress} from '../events.js'
 import {lowerSyncInterval, waitForShortSync, watchMeta} from '../fast-cutover.js'
 import {notShipping, pendingMutations, readShipping, type ShippingView, worstPartition} from '../proof/shipping.js'
@@ -149,7 +149,7 @@ export async function keepSettings(context: MigrationContext): Promise<void> {
   if (context.state.fast) await lowerSyncInterval(context)
   await watchMeta(context)
   await keepOrder(context)
-  await doubtLosses(context)
+  await doubtServers(context)
 }
 
 /** One reading of our duplication. */

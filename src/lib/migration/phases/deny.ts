@@ -3,7 +3,7 @@ import {MigratorError} from '../../errors.js'
 import {queryProxy} from '../../metaproxy/proxy.js'
 import {shellQuote} from '../../shell-quote.js'
 import {factsOf, type MigrationContext, type Phase} from '../context.js'
-import {doubtLosses, doubtMoved} from '../doubt.js'
+import {doubtServers} from '../doubt.js'
 import {DENY_ENV} from '../effects-live.js'
 import {describeEnvDifference, envDifferences} from '../env-diff.js'
 import type {Progress} from '../events.js'
@@ -119,9 +119,7 @@ async function refuseNewDuplications(context: MigrationContext): Promise<void> {
 async function requireOrder(context: MigrationContext): Promise<void> {
   const {request, state} = context
   await patiently(context, () => keepOrder(context))
-  await patiently(context, () => doubtLosses(context))
-  const {primaries} = await patiently(context, () => readPrimaries(context.source, request.table, context.signal))
-  doubtMoved(context, primaries)
+  await patiently(context, () => doubtServers(context))
   if (state.compareAgain !== undefined) {
     const which = listed('partition', state.compareAgain)
     throw new MigratorError(

@@ -1,7 +1,7 @@
 import {isMigratorError, MigratorError} from '../../errors.js'
 import {type DuplicationEntry, DuplicationStatus} from '../../rpc/structs/duplication.js'
 import {factsOf, type MigrationContext, type Observation, type Phase, type PrimaryAt} from '../context.js'
-import {doubtMoved, recallShippers} from '../doubt.js'
+import {doubtMoved, noteShippers, recallShippers} from '../doubt.js'
 import type {Progress} from '../events.js'
 import {readPrimaries} from '../proof/primaries.js'
 import {listed, notShipping, readShipping} from '../proof/shipping.js'
@@ -117,7 +117,7 @@ async function addOrAdopt(context: MigrationContext): Promise<void> {
   state.dupid = dupid
   state.addedAtMs = addedAtMs
   state.ballotsAtAdd = ballots
-  state.shippers = new Map([...primaries.values()].map(({partitionIndex, server}) => [partitionIndex, server]))
+  noteShippers(state, primaries)
   context.hints.dupid = dupid
   await journal?.write({dupid, kind: 'duplication'})
 }

@@ -124,14 +124,17 @@ async function compare(
     ...sides,
   })
   const result = await whileWatchingMeta(context, comparing)
-  const counted = {rowsCountedSource: sum(result.countsSource), rowsCountedTarget: sum(result.countsTarget)}
-  const before = partitions === undefined ? undefined : state.verification
-  state.verification = {
-    partitions: result.partitions,
-    ...counted,
-    ...before,
-    rowsCompared: (before?.rowsCompared ?? 0) + result.rowsCompared,
-  }
+  const {rowsCompared} = result
+  // What is compared again adds to what was compared before.
+  const before = partitions && state.verification
+  state.verification = before
+    ? {...before, rowsCompared: before.rowsCompared + rowsCompared}
+    : {
+        partitions: result.partitions,
+        rowsCompared,
+        rowsCountedSource: sum(result.countsSource),
+        rowsCountedTarget: sum(result.countsTarget),
+      }
   judge(context, result)
 }
 

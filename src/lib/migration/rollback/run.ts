@@ -43,9 +43,8 @@ export class Run {
 
   async go(): Promise<RollbackResult> {
     let context: RollbackContext
-    let observed: Observed | undefined
     try {
-      observed = await this.opened.look()
+      const observed = await this.opened.look()
       const agreed = planRollback(observed.view, this.request)
       this.report.observed(observed.view, agreed.found)
       for (const message of agreed.warnings) this.tell({code: 'rollback.plan', message, type: 'warning'})
@@ -58,7 +57,7 @@ export class Run {
       this.report.effects = effects.done
       context = this.contextOf(seen.observed, seen.plan, effects)
     } catch (error) {
-      if (observed && isMigratorError(error, 'lock.held')) await this.tellDenyNow()
+      if (isMigratorError(error, 'lock.held')) await this.tellDenyNow()
       return this.report.failed(error, 'refused')
     }
 
