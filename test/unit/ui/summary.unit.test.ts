@@ -97,6 +97,8 @@ describe('the summary', () => {
     const error = {code: 'zk.unreachable', facts: {}, message: 'no ZooKeeper at zk:2181'}
     assert.match(said(resultOf('refused', {error})), /Next:\n {2}Mend what is named above/)
     assert.doesNotMatch(said(resultOf('refused')), /Next:/)
+    const left = {code: 'ui.signal', facts: {}, message: 'stopped by SIGINT (Ctrl-C)'}
+    assert.match(said(resultOf('refused', {error: left})), /Next:\n {2}The same command begins anew\./)
   })
 
   it('shows the checks of a refusal and of a dry run, and the ordered steps of a dry run', () => {
