@@ -22,7 +22,9 @@ const good: ReadonlySet<Outcome> = new Set(['dry-run', 'handed-over', 'migrated'
 function nextDeed({error, next, outcome}: MigrationResult): string | undefined {
   if (next !== undefined || outcome !== 'refused' || !error) return next
   // Nothing was wrong: whoever left at the question finds nothing to mend.
-  return isStop(error) ? 'The same command begins anew.' : 'Mend what is named above; then the same command begins anew.'
+  return isStop(error)
+    ? 'The same command begins anew.'
+    : 'Mend what is named above; then the same command begins anew.'
 }
 
 /** Whether it did what it was asked to do. */
