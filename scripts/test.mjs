@@ -14,6 +14,8 @@ const outcomes = []
 const LIMIT_MINUTES = Number(process.env.TEST_STEP_LIMIT_MINUTES ?? 20)
 /** For what a step leaves running with its output in hand. */
 const CLOSE_LIMIT_MS = 10_000
+/** Of a failed step's output, told once more at the end: where whoever has only the end of the log finds them. */
+const LAST_LINES = 12
 /** Their names, by process. */
 const running = new Map()
 /** Without a wish for colours: tests hold what is printed where there is no terminal. */
@@ -90,7 +92,8 @@ async function step([name, command, ...args], {alone = true} = {}) {
   if (typeof status === 'string') console.error(`\n${name} ${status}`)
   // Whoever has only the end of a log that was cut wants to know what it waited for.
   if (running.size > 0) console.log(`--- ${name} has ended; still at work: ${[...running.values()].join(', ')}`)
-  outcomes.push({name, passed: status === 0, seconds: (Date.now() - startMs) / 1000})
+  const text = Buffer.concat(said).toString()
+  outcomes.push({name, passed: status === 0, seconds: (Date.now() - startMs) / 1000, text})
   return status === 0
 }
 
@@ -155,8 +158,12 @@ function ofRuns() {
 try {
   await runAll()
   console.log('')
-  for (const {name, passed, seconds} of outcomes)
+  for (const {name, passed, seconds, text} of outcomes) {
     console.log(`${passed ? 'ok    ' : 'FAILED'}  ${name} (${seconds.toFixed(1)} s)`)
+    // A linter's finding stands far above; what tests found is told below, by their names.
+    if (!passed) for (const line of text.trimEnd().split('\n').slice(-LAST_LINES)) console.log(`        ${line}`)
+  }
+
   const {
     again,
     failures,
