@@ -1,7 +1,8 @@
-import {isMigratorError} from '../errors.js'
+import {isMigratorError, messageOf} from '../errors.js'
 import {shellQuote} from '../shell-quote.js'
 import type {MigrationContext} from './context.js'
 import {DENY_ENV} from './effects-live.js'
+import type {UnstampedEvent} from './events.js'
 
 /** How long a run that is refused looks whether others have denied writes. */
 const LOOK_MS = 3000
@@ -16,13 +17,24 @@ export async function tellDeniedNow(context: MigrationContext, error: unknown): 
     return
   }
 
-  const deny = await foreignDeny(context, error)
-  if (deny !== undefined) emit({code: 'deny.there', message: describeDeny(request.table, deny), type: 'warning'})
+  await tellForeignDeny(request.table, emit, () => foreignDeny(context, error))
 }
 
-/** What a command that goes no further says of a deny that is not its own. */
-export function describeDeny(table: string, deny: string): string {
-  return `${table} is write-denied on the source at this moment (${DENY_ENV}=${deny}), by another command or by hand. Who works on it: pegasus table:migrate-status -t ${shellQuote(table)}`
+/** What a command that goes no further says of a deny that is not its own, or of not knowing whether there is one. */
+export async function tellForeignDeny(
+  table: string,
+  emit: (event: Extract<UnstampedEvent, {type: 'warning'}>) => void,
+  read: () => Promise<string | undefined>,
+): Promise<void> {
+  try {
+    const deny = await read()
+    if (deny === undefined) return
+    const message = `${table} is write-denied on the source at this moment (${DENY_ENV}=${deny}), by another command or by hand. Who works on it: pegasus table:migrate-status -t ${shellQuote(table)}`
+    emit({code: 'deny.there', message, type: 'warning'})
+  } catch (error) {
+    const message = `whether ${table} is write-denied on the source at this moment cannot be read: ${messageOf(error)}`
+    emit({code: 'deny.unread', message, type: 'warning'})
+  }
 }
 
 /** Whether an earlier run's deny is there, and the table was not handed over since, as far as can be read. */
@@ -36,7 +48,7 @@ async function isLeftDenied({forward: signal, hints, request, source, store}: Mi
   return node.status === 'rejected' || node.value?.data.clusterName !== request.targetCluster
 }
 
-/** The deny that others have set by now, where the error does not tell of it already. */
+/** The deny that others have set by now, where the error does not tell of it already. @throws why it cannot be read */
 async function foreignDeny(context: MigrationContext, error: unknown): Promise<string | undefined> {
   const {forward: signal, request, source, state, store} = context
   const isTold = isMigratorError(error, 'preflight.refused') && String(error.facts.checks).includes('source-deny')
@@ -47,5 +59,7 @@ async function foreignDeny(context: MigrationContext, error: unknown): Promise<s
     store?.read(request.table, signal),
   ])
   const isHandedOver = node.status === 'fulfilled' && node.value?.data.clusterName === request.targetCluster
-  return table.status === 'fulfilled' && !isHandedOver ? table.value?.envs.get(DENY_ENV) : undefined
+  if (isHandedOver) return undefined
+  if (table.status === 'rejected') throw table.reason
+  return table.value?.envs.get(DENY_ENV)
 }

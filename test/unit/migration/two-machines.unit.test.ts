@@ -137,6 +137,26 @@ describe('two machines that work on one table', function () {
       assert.deepEqual(deniesThere(second.events), [sentence])
     })
 
+    it('a migration that is refused says where it cannot read by now whether they are', async () => {
+      await open({guard: false})
+      const first = simulation.migrate()
+      await untilDenyPhase(first)
+      const second = simulation.migrate({
+        machine: simulation.machine('there'),
+        onEvent(event) {
+          if (event.type !== 'phase-failed') return
+          for (const index of simulation.source.metaServers.keys()) void simulation.source.killMeta(index)
+        },
+      })
+      const result = await simulation.run(second.result)
+      assert.equal(result.outcome, 'refused')
+      assert.deepEqual(deniesThere(second.events), [])
+      assert.match(
+        result.warnings.at(-1)!,
+        /^whether users is write-denied on the source at this moment cannot be read: /,
+      )
+    })
+
     it('nobody says so once it is taken off', async () => {
       await open({guard: false})
       const {driver} = struck('deny', () => {})

@@ -1,6 +1,6 @@
 import {isMigratorError, messageOf, MigratorError} from '../../errors.js'
 import {ExitCode} from '../../exit-codes.js'
-import {describeDeny} from '../denied-now.js'
+import {tellForeignDeny} from '../denied-now.js'
 import {RecordingEffects} from '../effects-recording.js'
 import {describeEffect, type Effects} from '../effects.js'
 import type {UnstampedEvent} from '../events.js'
@@ -66,14 +66,11 @@ export class Run {
 
   /** Whoever holds the lock may have denied writes while it was waited for, and died. */
   private async tellDenyNow(): Promise<void> {
-    const {table} = this.request
-    try {
-      const deny = await this.opened.denyNow()
-      if (deny !== undefined) this.tell({code: 'deny.there', message: describeDeny(table, deny), type: 'warning'})
-    } catch (error) {
-      const message = `whether ${table} is write-denied on the source at this moment cannot be read: ${messageOf(error)}`
-      this.tell({code: 'deny.unread', message, type: 'warning'})
-    }
+    await tellForeignDeny(
+      this.request.table,
+      (event) => this.tell(event),
+      () => this.opened.denyNow(),
+    )
   }
 
   /** Says what would be done, and asks. @returns the result when it ends here */
