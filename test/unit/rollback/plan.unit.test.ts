@@ -2,67 +2,9 @@ import assert from 'node:assert/strict'
 
 import {isMigratorError} from '../../../src/lib/errors.js'
 import {ExitCode} from '../../../src/lib/exit-codes.js'
-import {formatNodeData} from '../../../src/lib/metaproxy/node-data.js'
-import {planRollback} from '../../../src/lib/migration/rollback/plan.js'
-import {rollbackDefaults, type RollbackRequest} from '../../../src/lib/migration/rollback/request.js'
+import type {RollbackRequest} from '../../../src/lib/migration/rollback/request.js'
 import type {RollbackView} from '../../../src/lib/migration/rollback/view.js'
-import {DuplicationFailMode, DuplicationStatus} from '../../../src/lib/rpc/structs/duplication.js'
-
-const entry = {
-  createTsMs: 0,
-  dupid: 7,
-  failMode: DuplicationFailMode.FAIL_SLOW,
-  remote: 'b',
-  status: DuplicationStatus.DS_LOG,
-}
-const copy = {
-  appId: 9,
-  followerEnvs: {'duplication.master_cluster': 'a', 'duplication.master_metas': 'x:1'},
-  partitionCount: 4,
-}
-const target = {cluster: 'b', metas: ['b:1'], table: copy}
-const setting = {
-  before: '4096',
-  kind: 'set-server-config',
-  name: 'duplicate_log_batch_bytes',
-  server: 's:1',
-  side: 'source',
-  value: '0',
-} as const
-
-function node(
-  side: 'other' | 'source' | 'target',
-  cluster = {other: 'c', source: 'a', target: 'b'}[side],
-): RollbackView['node'] {
-  const data = {clusterName: cluster, metaAddresses: ['x:1', 'y:1']}
-  return {record: {bytes: formatNodeData(cluster, data.metaAddresses), data, path: '/r/t', version: 3}, side}
-}
-
-const view = (changes: Partial<RollbackView> = {}): RollbackView => ({
-  appId: 2,
-  generation: '2.5',
-  node: node('source'),
-  otherRemotes: [],
-  partitionCount: 4,
-  settings: [],
-  source: {cluster: 'a', metas: ['a:1']},
-  timers: {configSyncMs: 30_000, groupCheckMs: 10_000},
-  ...changes,
-})
-
-const request = (changes: Partial<RollbackRequest> = {}): RollbackRequest => ({
-  adopt: false,
-  allowDataLoss: false,
-  briefDeny: false,
-  dropTarget: false,
-  ...rollbackDefaults,
-  sourceMetas: ['a:1'],
-  table: 't',
-  ...changes,
-})
-
-const plan = (seen: Partial<RollbackView> = {}, asked: Partial<RollbackRequest> = {}) =>
-  planRollback(view(seen), request(asked))
+import {copy, entry, node, plan, setting, target} from '../../support/rollback-view.js'
 
 function refused(code: string, seen: Partial<RollbackView>, asked: Partial<RollbackRequest> = {}): void {
   assert.throws(
