@@ -1,5 +1,4 @@
 import {formatNodeData} from '../../src/lib/metaproxy/node-data.js'
-import {planRollback, type RollbackPlan} from '../../src/lib/migration/rollback/plan.js'
 import {rollbackDefaults, type RollbackRequest} from '../../src/lib/migration/rollback/request.js'
 import type {RollbackView} from '../../src/lib/migration/rollback/view.js'
 import {DuplicationFailMode, DuplicationStatus} from '../../src/lib/rpc/structs/duplication.js'
@@ -36,7 +35,7 @@ export function node(
 }
 
 /** Nothing of a migration is there: the node names the source, and writes are allowed. */
-const view = (changes: Partial<RollbackView> = {}): RollbackView => ({
+export const view = (changes: Partial<RollbackView> = {}): RollbackView => ({
   appId: 2,
   generation: '2.5',
   node: node('source'),
@@ -48,7 +47,7 @@ const view = (changes: Partial<RollbackView> = {}): RollbackView => ({
   ...changes,
 })
 
-const request = (changes: Partial<RollbackRequest> = {}): RollbackRequest => ({
+export const request = (changes: Partial<RollbackRequest> = {}): RollbackRequest => ({
   adopt: false,
   allowDataLoss: false,
   briefDeny: false,
@@ -58,6 +57,3 @@ const request = (changes: Partial<RollbackRequest> = {}): RollbackRequest => ({
   table: 't',
   ...changes,
 })
-
-export const plan = (seen: Partial<RollbackView> = {}, asked: Partial<RollbackRequest> = {}): RollbackPlan =>
-  planRollback(view(seen), request(asked))

@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict'
 
 import {MigratorError} from '../../../src/lib/errors.js'
+import {planRollback} from '../../../src/lib/migration/rollback/plan.js'
 import type {RollbackRequest} from '../../../src/lib/migration/rollback/request.js'
 import type {RollbackView} from '../../../src/lib/migration/rollback/view.js'
 import {DuplicationStatus} from '../../../src/lib/rpc/structs/duplication.js'
-import {copy, entry, node, plan, setting, target} from '../../support/rollback-view.js'
+import {copy, entry, node, request, setting, target, view} from '../../support/rollback-view.js'
+
+const plan = (seen: Partial<RollbackView> = {}, asked: Partial<RollbackRequest> = {}) =>
+  planRollback(view(seen), request(asked))
 
 const gone = {cluster: 'b', metas: ['b:1']}
 const served = {deny: 'reconfig*all', node: node('target'), target}

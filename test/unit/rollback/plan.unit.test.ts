@@ -2,9 +2,13 @@ import assert from 'node:assert/strict'
 
 import {isMigratorError} from '../../../src/lib/errors.js'
 import {ExitCode} from '../../../src/lib/exit-codes.js'
+import {planRollback} from '../../../src/lib/migration/rollback/plan.js'
 import type {RollbackRequest} from '../../../src/lib/migration/rollback/request.js'
 import type {RollbackView} from '../../../src/lib/migration/rollback/view.js'
-import {copy, entry, node, plan, setting, target} from '../../support/rollback-view.js'
+import {copy, entry, node, request, setting, target, view} from '../../support/rollback-view.js'
+
+const plan = (seen: Partial<RollbackView> = {}, asked: Partial<RollbackRequest> = {}) =>
+  planRollback(view(seen), request(asked))
 
 function refused(code: string, seen: Partial<RollbackView>, asked: Partial<RollbackRequest> = {}): void {
   assert.throws(
