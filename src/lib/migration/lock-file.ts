@@ -50,6 +50,7 @@ export class LockFile {
     private readonly path: string,
     private readonly note: LockNote,
     private readonly table: string,
+    private readonly clock: Clock,
     private readonly files: Files,
     private readonly processes: Processes,
   ) {}
@@ -62,20 +63,9 @@ export class LockFile {
     clock: Clock,
     {files = diskFiles, processes = machineProcesses}: LockMachine = {},
   ): Promise<LockFile> {
-    const lock = new LockFile(path, note, table, files, processes)
-    try {
-      await files.makeDirectory(join(path, '..'))
-      for (;;) {
-        if (await lock.write()) return lock
-        const holder = await lock.holder()
-        if (!holder) continue
-        if (!(await processes.isDead(holder))) throw lockHeld(table, holder)
-        await lock.clearDead(holder, clock)
-      }
-    } catch (error) {
-      if (error instanceof MigratorError) throw error
-      throw unusable(path, error)
-    }
+    const lock = new LockFile(path, note, table, clock, files, processes)
+    await lock.obtain()
+    return lock
   }
 
   /** @throws MigratorError `lock.lost` when the file is gone or somebody else's */
@@ -85,12 +75,10 @@ export class LockFile {
       throw lockLost(this.table, `${this.path} is ${holder ? "somebody else's" : 'gone'}`)
   }
 
-  /** Like `check`, and takes it again when nobody else has it. @throws MigratorError `lock.held`, `lock.unusable` */
+  /** Like `check`, and takes it again when nobody who lives has it. @throws MigratorError `lock.held`, `lock.unusable` */
   async regain(): Promise<void> {
     const holder = await this.holder()
-    if (holder?.token === this.note.token) return
-    if (holder && !(await this.processes.isDead(holder))) throw lockHeld(this.table, holder)
-    if (!holder) await this.write()
+    if (holder?.token !== this.note.token) await this.obtain()
   }
 
   async release(): Promise<void> {
@@ -102,15 +90,27 @@ export class LockFile {
     return readNote(this.files, this.path)
   }
 
-  /** @returns whether there was none */
-  private write(): Promise<boolean> {
-    return this.files.createExclusively(this.path, JSON.stringify(this.note))
+  /** Takes it from nobody, or from the dead. @throws MigratorError `lock.held`, `lock.unusable` */
+  private async obtain(): Promise<void> {
+    const {files, note, path, processes, table} = this
+    try {
+      await files.makeDirectory(join(path, '..'))
+      while (!(await files.createExclusively(path, JSON.stringify(note)))) {
+        const holder = await this.holder()
+        if (!holder) continue
+        if (!(await processes.isDead(holder))) throw lockHeld(table, holder)
+        await this.clearDead(holder)
+      }
+    } catch (error) {
+      if (error instanceof MigratorError) throw error
+      throw unusable(path, error)
+    }
   }
 
   /** One at a time, so that nobody removes the lock of a process that was quicker. */
-  private async clearDead(dead: LockNote, clock: Clock): Promise<void> {
+  private async clearDead(dead: LockNote): Promise<void> {
     const guard = `${this.path}.takeover`
-    if (!(await enter(this.files, guard, clock))) return
+    if (!(await enter(this.files, guard, this.clock))) return
     try {
       const now = await this.holder()
       if (now?.token === dead.token) await this.files.remove(this.path)
@@ -125,8 +125,8 @@ async function enter(files: Files, guard: string, clock: Clock): Promise<boolean
   if (await files.createExclusively(guard, String(clock.wallMs()))) return true
   await sleep(clock, TAKEOVER_POLL_MS)
   const sinceMs = Number((await files.read(guard)) ?? clock.wallMs())
-  // Its maker died in the middle of a takeover, which takes milliseconds.
-  if (!(clock.wallMs() - sinceMs < TAKEOVER_LIMIT_MS)) await files.remove(guard)
+  // Its maker died in the middle of a takeover, which takes milliseconds; the clock may have been set back since.
+  if (!(Math.abs(clock.wallMs() - sinceMs) < TAKEOVER_LIMIT_MS)) await files.remove(guard)
   return false
 }
 

@@ -17,7 +17,7 @@ export interface MigrationLock {
   /**
    * Before each effect that makes things safe: takes a lost lock again, unless somebody else has it by now, whose
    * business the table is then. Where ZooKeeper does not tell in time it lets the effect happen: a deny must not last
-   * because ZooKeeper is away. @throws MigratorError `lock.held`
+   * because ZooKeeper is away, or the disk is full. @throws MigratorError `lock.held`
    */
   regain(signal: AbortSignal): Promise<void>
   /** Gives everything back; bounded, never throws. */
@@ -68,8 +68,17 @@ export async function acquireLock(request: LockRequest, signal: AbortSignal): Pr
   try {
     return new BothLocks(file, await acquireShared(request, note, signal), emit, clock, note.token)
   } catch (error) {
-    await file.release()
+    await giveBack(file, emit)
     throw error
+  }
+}
+
+/** Never keeps anybody from hearing what went before. */
+async function giveBack(part: Pick<SharedLock, 'release'>, emit: LockRequest['emit']): Promise<void> {
+  try {
+    await part.release()
+  } catch (error) {
+    emit({code: 'lock.left', message: `the lock could not be given back: ${messageOf(error)}`, type: 'warning'})
   }
 }
 
@@ -135,15 +144,18 @@ export interface LockView {
 /** Reads who holds a table's lock since when; takes nothing. @throws the signal's reason */
 export async function readLock(place: LockPlace, signal: AbortSignal): Promise<LockView> {
   const view: LockView = {}
-  try {
-    const here = await readLockFile(lockPath(place.directory, place.table, place.sourceCluster), place)
-    if (here) view.here = {...here.holder, dead: here.dead}
-    const shared = await locksOf(place)?.holder(place.table, signal)
-    if (shared) view.shared = shared
-  } catch (error) {
-    signal.throwIfAborted()
-    if (!isMigratorError(error, 'zk.no_node')) view.trouble = messageOf(error)
-  }
+  const [here, shared] = await Promise.allSettled([
+    readLockFile(lockPath(place.directory, place.table, place.sourceCluster), place),
+    locksOf(place)?.holder(place.table, signal),
+  ])
+  signal.throwIfAborted()
+  if (here.status === 'fulfilled') {
+    if (here.value) view.here = {...here.value.holder, dead: here.value.dead}
+  } else view.trouble = messageOf(here.reason)
+
+  if (shared.status === 'fulfilled') {
+    if (shared.value) view.shared = shared.value
+  } else if (!isMigratorError(shared.reason, 'zk.no_node')) view.trouble ??= messageOf(shared.reason)
 
   return view
 }
@@ -163,7 +175,14 @@ class BothLocks implements MigrationLock {
   }
 
   async regain(signal: AbortSignal): Promise<void> {
-    await this.file.regain()
+    try {
+      await this.file.regain()
+    } catch (error) {
+      // A disk that is full must not keep a deny in place.
+      if (!isMigratorError(error, 'lock.unusable')) throw error
+      this.tellUnknown(error)
+    }
+
     const reason = () => new MigratorError('zk.timeout', `no answer about the lock within ${REGAIN_LIMIT_MS} ms`)
     const limit = deadline(this.clock, REGAIN_LIMIT_MS, reason, signal)
     try {
@@ -171,28 +190,19 @@ class BothLocks implements MigrationLock {
     } catch (error) {
       signal.throwIfAborted()
       if (!mayPass(error)) throw error
-      this.emit({
-        code: 'lock.unknown',
-        message: `whether the lock is still ours cannot be told: ${error.message}`,
-        type: 'warning',
-      })
+      this.tellUnknown(error)
     } finally {
       limit.dispose()
     }
   }
 
   async release(): Promise<void> {
-    for (const part of [this.shared, this.file]) {
-      try {
-        await part?.release()
-      } catch (error) {
-        this.emit({
-          code: 'lock.left',
-          message: `the lock could not be given back: ${messageOf(error)}`,
-          type: 'warning',
-        })
-      }
-    }
+    for (const part of [this.shared, this.file]) if (part) await giveBack(part, this.emit)
+  }
+
+  private tellUnknown({message}: MigratorError): void {
+    const text = `whether the lock is still ours cannot be told: ${message}`
+    this.emit({code: 'lock.unknown', message: text, type: 'warning'})
   }
 
   versionCheck(): undefined | VersionCheck {
