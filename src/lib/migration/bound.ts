@@ -51,12 +51,15 @@ export class Bound {
     const {dryRun, request, state} = this.context
     if (dryRun) return
     const timers = timersOf(state)
-    const {sumMs} = predictDrainMs(factsOf(this.context).source.generation, timers, 0)
+    const {generation} = factsOf(this.context).source
+    const {sumMs} = predictDrainMs(generation, timers, 0)
     if (sumMs <= request.maxWriteDenyMs) return
     const needed = Math.ceil(sumMs / 1000)
+    // master ships what is left without an empty write (protocol.md §4.2).
+    const groupChecks = generation === 'master' ? '' : `group check ${timers.groupCheckMs / 1000} s twice, `
     throw new MigratorError(
       'cutover.no_fit',
-      `the cutover of ${request.table} needs ${needed} s as the servers' timers are now (config sync ${timers.configSyncMs / 1000} s twice, group check ${timers.groupCheckMs / 1000} s twice, shipping and switch), allowed are ${Math.round(request.maxWriteDenyMs / 1000)} s`,
+      `the cutover of ${request.table} needs ${needed} s as the servers' timers are now (config sync ${timers.configSyncMs / 1000} s twice, ${groupChecks}shipping and switch), allowed are ${Math.round(request.maxWriteDenyMs / 1000)} s`,
       {facts: {sumMs}, next: `Nothing was denied. Allow --max-write-deny ${needed}s, or lower the servers' timers.`},
     )
   }

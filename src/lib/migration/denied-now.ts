@@ -11,8 +11,14 @@ const LOOK_MS = 3000
 export async function tellDeniedNow(context: MigrationContext, error: unknown): Promise<void> {
   const {emit, request} = context
   // Whoever holds the lock answers for the deny.
-  if (!isMigratorError(error, 'lock.held') && (await isLeftDenied(context))) {
-    const message = `${request.table} is still write-denied on the source by an earlier run. To have writes allowed again: pegasus table:migrate-rollback -t ${shellQuote(request.table)}`
+  const left = isMigratorError(error, 'lock.held') ? 'no' : await leftDenied(context)
+  if (left !== 'no') {
+    const {table} = request
+    const found =
+      left === 'yes'
+        ? `${table} is still write-denied on the source by an earlier run`
+        : `${table} was left write-denied on the source by an earlier run, and whether it still is cannot be read`
+    const message = `${found}. To have writes allowed again: pegasus table:migrate-rollback -t ${shellQuote(table)}`
     emit({code: 'deny.left', message, type: 'warning'})
     return
   }
@@ -37,15 +43,17 @@ export async function tellForeignDeny(
   }
 }
 
-/** Whether an earlier run's deny is there, and the table was not handed over since, as far as can be read. */
-async function isLeftDenied({forward: signal, hints, request, source, store}: MigrationContext): Promise<boolean> {
-  if (hints.deny === undefined || hints.closed || hints.word) return false
+/** Whether an earlier run's deny is there, and the table was not handed over since. */
+async function leftDenied(context: MigrationContext): Promise<'no' | 'unknown' | 'yes'> {
+  const {forward: signal, hints, request, source, store} = context
+  if (hints.deny === undefined || hints.closed || hints.word) return 'no'
   const [table, node] = await Promise.allSettled([
     source.table(request.table, {signal}),
     store?.read(request.table, signal),
   ])
-  if (table.status === 'fulfilled' && table.value?.envs.get(DENY_ENV) !== hints.deny) return false
-  return node.status === 'rejected' || node.value?.data.clusterName !== request.targetCluster
+  if (table.status === 'fulfilled' && table.value?.envs.get(DENY_ENV) !== hints.deny) return 'no'
+  if (node.status === 'fulfilled' && node.value?.data.clusterName === request.targetCluster) return 'no'
+  return table.status === 'fulfilled' ? 'yes' : 'unknown'
 }
 
 /** The deny that others have set by now, where the error does not tell of it already. @throws why it cannot be read */

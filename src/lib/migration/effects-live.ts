@@ -49,11 +49,7 @@ export class LiveEffects implements Effects {
       }
 
       case 'close-source':
-      case 'deny': {
-        await source.setEnvs(table, {[DENY_ENV]: effect.value}, limits)
-        return {}
-      }
-
+      case 'deny':
       case 'open-source-reads': {
         await source.setEnvs(table, {[DENY_ENV]: effect.value}, limits)
         return {}

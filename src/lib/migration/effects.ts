@@ -62,7 +62,8 @@ export interface EffectOutcome {
 export interface Effects {
   /**
    * Carries out one effect, or records it.
-   * @throws MigratorError `effect.unknown` when nobody can tell whether it took place; else it did not
+   * @throws MigratorError what the cluster or ZooKeeper answered; after an answer that was lost (`rpc.timeout`, `rpc.connection_lost`,
+   *   `zk.outcome_unknown`) nobody can tell whether it took place, and only a look, or doing it again, helps
    */
   perform(effect: Effect, signal: AbortSignal): Promise<EffectOutcome>
 }

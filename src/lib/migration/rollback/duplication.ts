@@ -108,23 +108,25 @@ async function forgotten(context: RollbackContext, limitMs: number, signal: Abor
 async function whyBusy(context: RollbackContext): Promise<string | undefined> {
   const {clock, report, rollback, signal, source, view} = context
   try {
-    const shipping = await readPipeline(context)
+    const look = () => surely(context, () => readPipeline(context))
+    const fencesNow = () => surely(context, () => readFences(source, rollback.table, signal, view.generation))
+    const shipping = await look()
     // A pipeline that was stopped before does nothing that a removal could meet.
     const stopped =
       shipping.unreported.length === 0 && [...shipping.partitions.values()].every(({duplicating}) => !duplicating)
     if (view.entry!.status === DuplicationStatus.DS_PAUSE && stopped) return undefined
 
-    const before = await readFences(source, rollback.table, signal)
+    const before = await fencesNow()
     const startMs = clock.nowMs()
     let inARow = 0
     // An empty write lets one mutation per partition go (protocol.md §4.2): one reading that finds it on its way is no load.
     while (inARow > 0 || clock.nowMs() - startMs < QUIET_MS) {
-      const pending = pendingMutations(await readPipeline(context), view.generation)
+      const pending = pendingMutations(await look(), view.generation)
       inARow = pending > 0 ? inARow + 1 : 0
       if (inARow >= READINGS) return `${plural(pending, 'mutation is', 'mutations are')} being shipped`
       const passedMs = clock.nowMs() - startMs
       report({text: `nothing to ship for ${Math.round(passedMs / 1000)} of ${QUIET_MS / 1000} s`})
-      const now = await readFences(source, rollback.table, signal)
+      const now = await fencesNow()
       const allowed = view.generation === 'master' ? 0 : allowedEmptyWrites(passedMs, view.timers.groupCheckMs)
       const grown = grownFences(before, now, () => allowed)
       if (grown.length > 0) return `clients write to ${plural(grown.length, 'partition')} of it`
@@ -136,6 +138,19 @@ async function whyBusy(context: RollbackContext): Promise<string | undefined> {
     signal.throwIfAborted()
     if (!mayPass(error)) throw error
     return `it cannot be seen whether it rests (${messageOf(error)})`
+  }
+}
+
+/** One answer that does not come says nothing of the load, and must not be what writes are denied for. */
+async function surely<T>({clock, signal}: RollbackContext, read: () => Promise<T>): Promise<T> {
+  for (let left = READINGS; ; left--) {
+    try {
+      return await read()
+    } catch (error) {
+      signal.throwIfAborted()
+      if (left === 1 || !mayPass(error)) throw error
+      await sleep(clock, POLL_MS, signal)
+    }
   }
 }
 
@@ -165,14 +180,8 @@ async function removeUnderDeny(context: RollbackContext): Promise<number> {
     )
   }
 
-  const reason = () =>
-    new MigratorError(
-      'rollback.bound_reached',
-      `duplication ${view.entry!.dupid} of ${rollback.table} could not be removed within the bound of ${rollback.maxWriteDenyMs / 1000} s`,
-      {
-        next: 'Writes are allowed again, and the duplication is kept. See that the target takes what is shipped, then run the same command again, or at a quieter time.',
-      },
-    )
+  let removed = false
+  const reason = () => boundReached(context, removed)
   const bound = deadline(clock, rollback.maxWriteDenyMs - spreadMs, reason, signal)
   const startMs = clock.nowMs()
   try {
@@ -185,6 +194,7 @@ async function removeUnderDeny(context: RollbackContext): Promise<number> {
     await resume(context, view.entry!.dupid, bound.signal)
     await waitUntilShipped(context, bound.signal)
     await effects.perform({dupid: view.entry!.dupid, kind: 'remove-duplication'}, bound.signal)
+    removed = true
     await forgotten(context, rollback.maxWriteDenyMs, bound.signal)
   } finally {
     bound.dispose()
@@ -192,6 +202,22 @@ async function removeUnderDeny(context: RollbackContext): Promise<number> {
   }
 
   return clock.nowMs() - startMs
+}
+
+function boundReached({rollback, view}: RollbackContext, removed: boolean): MigratorError {
+  const which = `duplication ${view.entry!.dupid} of ${rollback.table}`
+  const bound = `within the bound of ${rollback.maxWriteDenyMs / 1000} s`
+  return removed
+    ? new MigratorError(
+        'rollback.bound_reached',
+        `${which} is removed, and not every server was seen to have forgotten it ${bound}`,
+        {
+          next: 'Writes are allowed again; servers forget it with their next duplication sync. The same command does what is left.',
+        },
+      )
+    : new MigratorError('rollback.bound_reached', `${which} could not be removed ${bound}`, {
+        next: 'Writes are allowed again, and the duplication is kept. See that the target takes what is shipped, then run the same command again, or at a quieter time.',
+      })
 }
 
 async function proveDenied(context: RollbackContext, signal: AbortSignal): Promise<void> {

@@ -71,6 +71,7 @@ export async function observe(options: ObserveOptions): Promise<Observed> {
     readTimers(source, found.servers, quickly),
     readGeneration(source, table, quickly),
   ])
+  const sourceNames = {metas: [...request.sourceMetas, ...info.metaServers], names: [info.clusterName]}
   const location = await locateTarget({
     duplications: found.duplications.map(({createTsMs, dupid, remote, status}) => ({
       createdAtMs: createTsMs,
@@ -83,8 +84,8 @@ export async function observe(options: ObserveOptions): Promise<Observed> {
     query: {...request, proxies: []},
     sourceCluster: info.clusterName,
     sourceDump: () => readDump(source, signal),
+    sourceMetas: sourceNames.metas,
   })
-  const sourceNames = {metas: [...request.sourceMetas, ...info.metaServers], names: [info.clusterName]}
   const targetNames = location && {metas: location.metas, names: [location.cluster]}
   const targetCluster = nameTarget(request, journal, location?.cluster, found.duplications)
   const entry = found.duplications.find(({remote}) => remote === targetCluster)

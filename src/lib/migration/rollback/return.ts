@@ -115,7 +115,7 @@ export const switchBack: RunStep = async (context) => {
 
 /** After a lost answer: looks until it is known whether the node names the source. */
 async function namesSource(context: RollbackContext, error: unknown): Promise<boolean> {
-  if (!isMigratorError(error, 'effect.unknown', 'zk.outcome_unknown') && !context.signal.aborted) return false
+  if (!isMigratorError(error, 'zk.outcome_unknown') && !context.signal.aborted) return false
   const {rollback, store, view} = context
   const {signal} = new AbortController()
   return insist(
@@ -248,7 +248,7 @@ function standingInTheWay({rollback, view}: RollbackContext, report: VerifyRepor
   const rows = different + missingOnSource + missingOnTarget + hot
   const facts = {different, hot, missingOnSource, missingOnTarget, unresolved}
   if (rows > 0) {
-    const atLeast = stopped === undefined ? '' : 'at least '
+    const atLeast = stopped === undefined && unresolved === hot ? '' : 'at least '
     return new MigratorError(
       'rollback.would_lose',
       `${atLeast}${plural(rows, 'row')} of ${rollback.table} would be lost by a return: ${missingOnSource} only on ${view.target!.cluster}, ${different} different, ${missingOnTarget} gone there, ${hot} changing while being read`,

@@ -49,6 +49,7 @@ export async function readTargetSide(reading: Reading, asking: Asking, task: Sid
     query: reader.query,
     sourceCluster: info?.clusterName ?? '',
     sourceDump: () => reader.sourceDump(source.cluster, asking, signal),
+    sourceMetas: [...reader.query.sourceMetas, ...(info?.metaServers ?? [])],
   }
   const location = (await locateTarget(clues)) ?? (await locateByNode(clues, reads))
   if (!location) return withNode(await reads, reading, info)

@@ -22,6 +22,8 @@ export interface TargetClues {
   sourceCluster: string
   /** `config-dump` of a meta of the source; it is long, and asked for only where nothing else tells. */
   sourceDump(): Promise<ConfigDump | undefined>
+  /** By them a node names the source, whatever it calls it: master duplicates by another name than its cluster's. */
+  sourceMetas: readonly string[]
 }
 
 /**
@@ -29,7 +31,7 @@ export interface TargetClues {
  * `[pegasus.clusters]` (protocol.md §13), else what the node names when that is not the source.
  */
 export async function locateTarget(clues: TargetClues): Promise<TargetLocation | undefined> {
-  const {duplications, journal, node, query, sourceCluster} = clues
+  const {duplications, journal, node, query, sourceCluster, sourceMetas} = clues
   const cluster = query.targetCluster ?? journal?.targetCluster ?? duplications[0]?.remote
   if (query.targetMetas && cluster !== undefined) return {cluster, knownFrom: 'flags', metas: query.targetMetas}
   if (journal?.targetMetas && journal.targetCluster === cluster) {
@@ -37,7 +39,9 @@ export async function locateTarget(clues: TargetClues): Promise<TargetLocation |
   }
 
   const named = node?.record?.data
-  const byNode = named && named.clusterName !== sourceCluster ? named : undefined
+  const isSource =
+    named?.clusterName === sourceCluster || named?.metaAddresses.some((meta) => sourceMetas.includes(meta))
+  const byNode = isSource ? undefined : named
   if (cluster === undefined) {
     return byNode && {cluster: byNode.clusterName, knownFrom: 'node', metas: byNode.metaAddresses}
   }
