@@ -29,6 +29,17 @@ const areas = [
     ],
     tests: ['lock', 'migration', 'rollback'].flatMap((folder) => testsIn(`test/unit/${folder}`)),
   },
+  {
+    files: ['duplication', 'plan', 'return', 'writes'].map((name) => `src/lib/migration/rollback/${name}.ts`),
+    // On virtual time too, against the sandbox in memory.
+    tests: [
+      ...testsIn('test/unit/rollback'),
+      'test/unit/migration/broken-return.unit.test.ts',
+      ...['rollback', 'rollback-copy-gone', 'rollback-return'].map(
+        (name) => `test/integration/${name}.integration.test.ts`,
+      ),
+    ],
+  },
 ]
 
 function filesIn(folder) {
