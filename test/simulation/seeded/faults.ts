@@ -231,12 +231,9 @@ export const beginOf: Record<string, Begin> = {
     stage.simulation.target.state.tableNamed(TABLE)?.info.envs.set(DENY_ENV, 'reconfig*write')
   },
   'target-dropped'(stage) {
-    const {target} = stage.simulation
-    const table = target.state.tableNamed(TABLE)
-    if (!table || stage.overseer.serves === 'target') return
+    if (!stage.simulation.target.state.tableNamed(TABLE) || stage.overseer.serves === 'target') return
     stage.overseer.meddled('drop')
-    stage.simulation.target.hazards.crashOnEarlyDrop = false
-    if (target.leader) dropApp(target.leader, {appName: TABLE, options: {successIfNotExist: true}})
+    dropCopy(stage)
   },
   'zookeeper-away'({simulation: {zookeeper}}) {
     zookeeper.down = true
@@ -267,3 +264,9 @@ export const needsRoot = new Set([
   'zookeeper-cut',
   'zookeeper-expires',
 ])
+
+/** In the Pegasus shell on the target. */
+export function dropCopy({simulation: {target}}: Stage): void {
+  target.hazards.crashOnEarlyDrop = false
+  if (target.leader) dropApp(target.leader, {appName: TABLE, options: {successIfNotExist: true}})
+}

@@ -2,6 +2,7 @@ import {assertClean} from '../judge.js'
 import {NODE, TABLE} from '../simulation.js'
 import type {Plan} from './plan.js'
 import type {Acting, Command} from './commands.js'
+import {dropCopy} from './faults.js'
 import {Stage} from './stage.js'
 
 /** How a run went. */
@@ -193,6 +194,8 @@ class Script {
         tries.push({adopt, command: 'migrate'})
       }
 
+      // As it advises: nobody but a person knows whether the copy of a duplication that is gone is needed.
+      if (error?.message.includes('left behind by a duplication that is gone')) dropCopy(this.stage)
       // As it advises: another machine's command has left it.
       if (BEGUN_ELSEWHERE.has(error?.code ?? '') && !adopt) tries.push({adopt: true, command})
       // The target goes on serving, and status names the command that finishes what is left.

@@ -1,8 +1,10 @@
 import {sleep} from '../../clock.js'
 import {plural} from '../../plural.js'
 import type {Effect} from '../effects.js'
+import {duplicationNameIn} from '../preflight/settings.js'
 import {BATCH_BYTES, putSettingsBack} from '../settings.js'
 import {type RollbackContext, type RunStep, StepSkipped} from './context.js'
+import {readDump, readTarget} from './read.js'
 
 /** Dropping a table 1 s after its duplication was removed crashed servers; after 40 s never (measured.md §14). */
 const BEFORE_DROP_MS = 40_000
@@ -29,9 +31,27 @@ export const putBack: RunStep = async (context) => {
 export const cleanTarget: RunStep = async (context) => {
   const {effects, signal, state, view} = context
   if (state.keptBecause !== undefined) throw new StepSkipped('the duplication is kept, and the target follows it')
-  const before = view.target!.table!.followerEnvs
+  const before = view.target!.table?.followerEnvs ?? (await envsByNow(context))
   await effects.perform({before, keys: Object.keys(before).sort(), kind: 'delete-target-envs'}, signal)
   return `${view.target!.cluster}'s copy is a table of its own now, and no longer kept up to date`
+}
+
+/** Of a copy that was not there yet when the duplication was removed. */
+async function envsByNow(context: RollbackContext): Promise<Record<string, string>> {
+  const {client, rollback, signal, source, view} = context
+  const {cluster, metas} = view.target!
+  const {table, trouble} = await readTarget(client, metas, rollback.table, {signal})
+  if (trouble !== undefined) throw new StepSkipped(`whether ${cluster} has a copy by now cannot be read: ${trouble}`)
+  const envs = table?.followerEnvs ?? {}
+  const master = envs['duplication.master_cluster']
+  if (master === undefined) throw new StepSkipped(`${cluster} has no copy of it`)
+  if (master !== view.source.cluster) {
+    const dump = await readDump(source, signal)
+    if (!dump || duplicationNameIn(dump) !== master)
+      throw new StepSkipped(`${cluster} has a table of that name by now, which follows ${master}: it stays as it is`)
+  }
+
+  return envs
 }
 
 /** Late enough that no server can meet what it has not forgotten yet. */

@@ -20,6 +20,9 @@ export interface RollbackPlan {
 }
 
 const CLOSED = 'reconfig*all'
+const MASTER = 'duplication.master_cluster'
+/** Before the copy is there as a whole (protocol.md §3.9). */
+const makesCopy: ReadonlySet<DuplicationStatus> = new Set([DuplicationStatus.DS_INIT, DuplicationStatus.DS_PREPARE])
 
 /**
  * Decides what a rollback does. Asks nobody and changes nothing.
@@ -109,13 +112,12 @@ function planBack(view: RollbackView, request: RollbackRequest, found: string[])
   const steps: StepId[] = [deny === undefined ? 'prove-writes' : 'allow-writes']
   if (entry) steps.push('remove-duplication')
   if (settings.length > 0) steps.push('put-settings-back')
-  if (dropTarget) {
-    requireDroppable(view, request)
-    if (target?.table) steps.push('drop-target')
-  } else if (target?.table && isFollower(view)) {
+  if (dropTarget) requireDroppable(view, request)
+  if (dropTarget && target?.table) steps.push('drop-target')
+  else if (isFollower(view)) {
     steps.push('clean-target')
     found.push(`The target's copy of ${table} is kept; --drop-target drops it.`)
-  }
+  } else if (isBeingMade(view)) steps.push('clean-target')
 
   if (target?.trouble !== undefined)
     warnings.push(`The target could not be read: ${target.trouble}. What is left there stays.`)
@@ -168,8 +170,18 @@ function planReturn(view: RollbackView, request: RollbackRequest, found: string[
   return {found, kind: 'return', steps, warnings}
 }
 
-function isFollower(view: RollbackView): boolean {
-  return Object.keys(view.target?.table?.followerEnvs ?? {}).length > 0
+/** Whether the target's table follows this one, as far as its envs tell; one of another cluster's is none of our business. */
+function isFollower({entry, source, target}: RollbackView): boolean {
+  const envs = target?.table?.followerEnvs ?? {}
+  const master = envs[MASTER]
+  const isOurs = master === undefined || [source.cluster, source.duplicatesAs].includes(master)
+  // What ships to a table has made it, by whatever name.
+  return Object.keys(envs).length > 0 && (isOurs || (entry !== undefined && !makesCopy.has(entry.status)))
+}
+
+/** The source's meta may have sent for the copy just now: it comes although the duplication is removed. */
+function isBeingMade({entry, target}: RollbackView): boolean {
+  return entry !== undefined && makesCopy.has(entry.status) && target?.trouble === undefined && !target?.table
 }
 
 /** Only what is known to be the copy of this table may be dropped. */
@@ -180,7 +192,7 @@ function requireDroppable(view: RollbackView, request: RollbackRequest): void {
   }
 
   if (!target.table) return
-  const master = target.table.followerEnvs['duplication.master_cluster']
+  const master = target.table.followerEnvs[MASTER]
   const isCopy =
     (master !== undefined && [source.cluster, source.duplicatesAs].includes(master)) ||
     (master === undefined && (entry !== undefined || journal?.dupid !== undefined))

@@ -45,7 +45,9 @@ function effectsOf({hints, view}: RollbackContext, step: StepId): Effect[] {
     }
 
     case 'clean-target': {
-      const before = target!.table!.followerEnvs
+      const before = target!.table?.followerEnvs
+      // Whether a copy comes yet nobody knows.
+      if (!before) return []
       return [{before, keys: Object.keys(before).sort(), kind: 'delete-target-envs'}]
     }
 
