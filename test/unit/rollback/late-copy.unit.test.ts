@@ -69,11 +69,22 @@ describe('a copy that the source’s meta has sent for', () => {
       ])
     })
 
-    it('is none: there is no table, or one of its own', async () => {
-      rollback.script.target.tables = []
+    it('is none: there is no table within 3 s, or one of its own', async () => {
+      const {clock, target} = rollback.script
+      target.tables = []
       await assert.rejects(clean(), skipped('b has no copy of it'))
+      assert.equal(clock.nowMs(), 3000)
+      assert.deepEqual(rollback.script.reports[0], {etaMs: 3000, text: 'looking whether a copy comes yet'})
       rollback.copyHas(['other', '1'])
       await assert.rejects(clean(), skipped('b has no copy of it'))
+      assert.equal(clock.nowMs(), 3000)
+    })
+
+    it('is one that comes a moment later', async () => {
+      rollback.script.target.tables = []
+      rollback.in(1200, () => rollback.copyHas([MASTER, 'a']))
+      await clean()
+      assert.deepEqual(rollback.acts, [['delete-target-envs', 1500]])
     })
 
     it('is one by the name that master duplicates as', async () => {

@@ -8,6 +8,9 @@ import {readDump, readTarget} from './read.js'
 
 /** Dropping a table 1 s after its duplication was removed crashed servers; after 40 s never (measured.md §14). */
 const BEFORE_DROP_MS = 40_000
+/** What the source's meta had sent for when the duplication was removed is there by then. */
+const LATE_COPY_MS = 3000
+const LATE_COPY_POLL_MS = 500
 /** As the servers' own default: hold_seconds_for_dropped_app (protocol.md §3.5). */
 const RESERVE_SECONDS = 7 * 86_400
 
@@ -38,9 +41,17 @@ export const cleanTarget: RunStep = async (context) => {
 
 /** Of a copy that was not there yet when the duplication was removed. */
 async function envsByNow(context: RollbackContext): Promise<Record<string, string>> {
-  const {client, rollback, signal, source, view} = context
-  const {cluster, metas} = view.target!
-  const {table, trouble} = await readTarget(client, metas, rollback.table, {signal})
+  const {clock, report, signal, source, view} = context
+  const {cluster} = view.target!
+  const untilMs = clock.nowMs() + LATE_COPY_MS
+  let seen = await lookAtTarget(context)
+  while (!seen.table && seen.trouble === undefined && clock.nowMs() < untilMs) {
+    report({etaMs: untilMs - clock.nowMs(), text: 'looking whether a copy comes yet'})
+    await sleep(clock, LATE_COPY_POLL_MS, signal)
+    seen = await lookAtTarget(context)
+  }
+
+  const {table, trouble} = seen
   if (trouble !== undefined) throw new StepSkipped(`whether ${cluster} has a copy by now cannot be read: ${trouble}`)
   const envs = table?.followerEnvs ?? {}
   const master = envs['duplication.master_cluster']
@@ -52,6 +63,10 @@ async function envsByNow(context: RollbackContext): Promise<Record<string, strin
   }
 
   return envs
+}
+
+function lookAtTarget({client, rollback, signal, view}: RollbackContext) {
+  return readTarget(client, view.target!.metas, rollback.table, {signal})
 }
 
 /** Late enough that no server can meet what it has not forgotten yet. */
