@@ -113,6 +113,8 @@ export interface MigrationState {
   ticks?: Map<string, TickPhase>
   /** The source servers whose config sync interval was lowered. */
   fast?: FastCutover
+  /** The short interval made the meta slow, and is not tried again in this run. */
+  fastGivenUp?: boolean
   /** Set by Preflight; the guard is told them. */
   timers?: ServerTimers
   /** That this machine or process stood still during the cutover. */

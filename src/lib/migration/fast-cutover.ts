@@ -33,6 +33,7 @@ export async function fastCutoverObstacle(context: MigrationContext): Promise<st
   const {generation} = factsOf(context).source
   const wanted = request.fastCutover ?? 'auto'
   if (wanted === 'off') return 'not wanted (--no-fast-cutover)'
+  if (state.fastGivenUp) return 'it made the meta slow'
   if (generation === '2.4') return `${SYNC_INTERVAL} cannot be changed at run time on 2.4`
   if (generation === 'master') return `master answers ERR_OK to a new ${SYNC_INTERVAL} and changes nothing`
   const ours = hints.settings.some((effect) => effect.kind === 'set-server-config' && effect.name === SYNC_INTERVAL)
@@ -137,6 +138,8 @@ export async function waitForShortSync(context: MigrationContext, report: (progr
     state.timers = {...timersOf(state), configSyncMs: LOWERED_SYNC_MS}
   } catch (error) {
     if (!mayPass(error) && !(error instanceof Error && 'code' in error && error.code === 'wait.limit')) throw error
+    // Also that of a server which came meanwhile.
+    believeOldInterval(state, state.fast)
     context.emit({
       code: 'fast-cutover.off',
       message: `the cutover will be slower: ${messageOf(error)}`,
@@ -204,7 +207,7 @@ export async function watchMeta(context: MigrationContext, signal = context.sign
   await restoreSyncInterval(context, context.signal)
   context.state.ticks = undefined
   context.state.fast = undefined
-  context.request = {...context.request, fastCutover: 'off'}
+  context.state.fastGivenUp = true
 }
 
 /** Puts the old interval back for as long as no cutover is near; `lowerSyncInterval` begins anew. */

@@ -42,9 +42,13 @@ export async function hostingServers(context: MigrationContext, signal = context
  * beginning, and again whenever a server restarted or a new one came in.
  * @returns the servers whose value had to be set
  */
-export async function ensureNoBatching(context: MigrationContext): Promise<string[]> {
+export async function ensureNoBatching(
+  context: MigrationContext,
+  onFound: (servers: string[]) => void = () => {},
+): Promise<string[]> {
   const values = await batchBytesOf(context, await hostingServers(context))
   const wrong = values.filter(({value}) => value !== BATCH_BYTES_WANTED)
+  if (wrong.length > 0) onFound(wrong.map(({address}) => address))
   await onEach(wrong, async ({address, value}) => {
     const effect: ServerConfigEffect = {
       before: value ?? '',
@@ -78,12 +82,12 @@ function batchBytesOf({signal, source}: MigrationContext, servers: readonly stri
  * @returns the servers whose value had to be set
  */
 export async function keepOrder(context: MigrationContext): Promise<string[]> {
-  const changed = await ensureNoBatching(context)
-  if (changed.length === 0) return changed
-  const reason = `${BATCH_BYTES} was not 0 on ${changed.join(', ')} for a while`
-  context.state.fullVerifyBecause = reason
-  context.emit({code: 'batching.returned', message: `${reason}; all rows will be compared`, type: 'warning'})
-  return changed
+  return ensureNoBatching(context, (servers) => {
+    // Before it is set: where the answer is lost it is found set by whoever asks again.
+    const reason = `${BATCH_BYTES} was not 0 on ${servers.join(', ')} for a while`
+    context.state.fullVerifyBecause = reason
+    context.emit({code: 'batching.returned', message: `${reason}; all rows will be compared`, type: 'warning'})
+  })
 }
 
 /** Stops the source's balancer (protocol.md §3.7); a new meta leader forgets it, so it is looked at again and again. */

@@ -45,3 +45,37 @@ describe('the moment to deny', () => {
     assert.equal(bestMoment(at(...everywhere), 30_000, 0), undefined)
   })
 })
+
+describe('a gap between syncs', () => {
+  it('is worth it from 3 s on', () => {
+    const interval = 10_000
+    const moment = (gapMs: number) => bestMoment([{afterMs: gapMs, byMs: interval}], interval, 0)
+    assert.deepEqual(moment(3000), {atMs: 1500, spreadMs: 7000})
+    assert.equal(moment(2999), undefined)
+  })
+
+  it('is none without a server', () => {
+    assert.equal(bestMoment([], 30_000, 0), undefined)
+  })
+
+  it('begins at the latest of the syncs before it', () => {
+    // The first one may have come as late as 9 s, after the second one.
+    const phases = [
+      {afterMs: 1000, byMs: 9000},
+      {afterMs: 2000, byMs: 3000},
+    ]
+    assert.deepEqual(bestMoment(phases, 20_000, 0), {atMs: 19_500, spreadMs: 8000})
+  })
+
+  it('is the first of several that are as long', () => {
+    const phases = [
+      {afterMs: 15_000, byMs: 16_000},
+      {afterMs: 5000, byMs: 6000},
+    ]
+    assert.deepEqual(bestMoment(phases, 20_000, 0), {atMs: 3500, spreadMs: 11_000})
+  })
+
+  it('counts by syncs of long ago', () => {
+    assert.deepEqual(bestMoment([{afterMs: -1000, byMs: -500}], 30_000, 100_000), {atMs: 117_500, spreadMs: 500})
+  })
+})

@@ -87,11 +87,14 @@ function adopt(context: MigrationContext, {dupid, status}: DuplicationEntry): vo
 
 async function prepareServers(context: MigrationContext): Promise<void> {
   await patiently(context, () => ensureSteady(context))
-  const changed = await patiently(context, () => ensureNoBatching(context))
-  const shipsAlready = context.state.dupid !== 0
-  if (changed.length > 0 && shipsAlready && !context.state.adoptedForeign) {
-    context.state.fullVerifyBecause = `${BATCH_BYTES} was not 0 on ${changed.join(', ')} while the duplication was there`
-  }
+  const {state} = context
+  const doubts = state.dupid !== 0 && !state.adoptedForeign
+  await patiently(context, () =>
+    ensureNoBatching(context, (servers) => {
+      if (doubts)
+        state.fullVerifyBecause = `${BATCH_BYTES} was not 0 on ${servers.join(', ')} while the duplication was there`
+    }),
+  )
 }
 
 async function addOrAdopt(context: MigrationContext): Promise<void> {

@@ -66,6 +66,8 @@ export class RestingComparison {
   }
 
   private readonly judge: Judge
+  /** Partitions of which all rows were compared, and one differed. */
+  private readonly met = new Set<number>()
 
   constructor(private readonly options: RestingOptions) {
     this.judge = judgeWith(options.clock, options.expiryToleranceSeconds)
@@ -122,7 +124,10 @@ export class RestingComparison {
       })
     } finally {
       // Cut short, it is judged by what was met until then.
-      const isExplained = found.differences.some((difference) => difference.partition === partition)
+      const isExplained =
+        this.met.has(partition) ||
+        // Another value is no row more or less.
+        found.differences.some((difference) => difference.partition === partition && difference.kind !== 'value')
       if (expires) found.expiring.push(counts)
       else if (!isExplained) found.unexplained.push(counts)
     }
@@ -139,7 +144,11 @@ export class RestingComparison {
       onExpiry,
       onProgress() {},
       pool: {
-        add: (_, key) => this.differs({key: Buffer.from(key), kind: 'value', partition}),
+        add: (_, key) => {
+          this.met.add(partition)
+          // Which kind it is tells whoever reads it once more.
+          this.differs({key: Buffer.from(key), kind: 'value', partition})
+        },
       },
       signal,
       source,

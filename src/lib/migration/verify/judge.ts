@@ -17,9 +17,8 @@ export interface Judge {
 
 /** @param toleranceSeconds by how much expiries may differ; above 0 a row may also have one on one side only */
 export function judgeWith(clock: Clock, toleranceSeconds: number): Judge {
-  const marginSeconds = Math.max(expiryMarginSeconds, toleranceSeconds)
-  const expiresSoon = (expiry: number) =>
-    expiry !== 0 && expiry <= clock.wallMs() / 1000 - PEGASUS_EPOCH_SECONDS + marginSeconds
+  const expiresWithin = (expiry: number, seconds: number) =>
+    expiry !== 0 && expiry <= clock.wallMs() / 1000 - PEGASUS_EPOCH_SECONDS + seconds
 
   const sameExpiry = (a: number, b: number) =>
     a === b || (toleranceSeconds > 0 && (a === 0 || b === 0 || Math.abs(a - b) <= toleranceSeconds))
@@ -30,7 +29,9 @@ export function judgeWith(clock: Clock, toleranceSeconds: number): Judge {
       return sameExpiry(sourceExpiry, targetExpiry) ? 'equal' : 'expiry'
     },
     only(side, expiry) {
-      if (expiresSoon(expiry)) return 'expiring'
+      // The target applies a write later than the source: what has an expiry by default lives longer there, and never shorter.
+      const marginSeconds = side === 'target' ? Math.max(expiryMarginSeconds, toleranceSeconds) : expiryMarginSeconds
+      if (expiresWithin(expiry, marginSeconds)) return 'expiring'
       return side === 'source' ? 'missing-on-target' : 'missing-on-source'
     },
   }

@@ -111,11 +111,10 @@ export async function mergeRows(source: RowCursor, target: RowCursor, visitor: V
     if (count > 1 || (count === 1 && isSame(source, target, 1))) {
       visitor.same(source.batch!, source.index, count)
       if (count === atOnce) atOnce = Math.min(2 * atOnce, mostAtOnce)
-      const sourceStep = source.advance(count)
-      // The same bytes: what holds for the source's keys holds for these.
-      const targetStep = target.advance(count, count)
+      // The same bytes: what holds for the source's keys holds for the target's.
+      const steps = together(source.advance(count), () => target.advance(count, count))
       // Waiting only where there is something to wait for keeps a batch free of turns of the event loop.
-      if (sourceStep || targetStep) await Promise.all([sourceStep, targetStep])
+      if (steps) await steps
       continue
     }
 
@@ -123,9 +122,23 @@ export async function mergeRows(source: RowCursor, target: RowCursor, visitor: V
     const [sourceHas, targetHas] = [order <= 0, order >= 0]
     const visited = visitor.row(sourceHas ? source : undefined, targetHas ? target : undefined)
     if (visited) await visited
-    const sourceStep = sourceHas ? source.advance(1) : undefined
-    const targetStep = targetHas ? target.advance(1) : undefined
-    if (sourceStep || targetStep) await Promise.all([sourceStep, targetStep])
+    const steps = together(sourceHas ? source.advance(1) : undefined, () => (targetHas ? target.advance(1) : undefined))
+    if (steps) await steps
+  }
+}
+
+/** @returns what is to be waited for, if anything */
+function together(
+  first: Promise<unknown> | undefined,
+  second: () => Promise<unknown> | undefined,
+): Promise<unknown> | undefined {
+  try {
+    const other = second()
+    return first || other ? Promise.all([first, other]) : undefined
+  } catch (error) {
+    // This one is told; the first one's would be heard by nobody, and end the process.
+    first?.catch(() => {})
+    throw error
   }
 }
 

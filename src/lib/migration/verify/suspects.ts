@@ -127,7 +127,14 @@ export class SuspectPool {
 
   private reconfirm(): void {
     const deadlineMs = this.options.clock.nowMs() + this.limitMs
-    this.open = this.aside.map((suspect) => ({...suspect, changedAtSource: false, deadlineMs, secondTime: true}))
+    // Nothing is known of what came and went meanwhile: the window begins anew.
+    this.open = this.aside.map(({key, partition}) => ({
+      changedAtSource: false,
+      deadlineMs,
+      key,
+      partition,
+      secondTime: true,
+    }))
     this.aside = []
   }
 
@@ -158,7 +165,8 @@ export class SuspectPool {
     this.open = this.open.filter((suspect) => {
       if (done.has(suspect)) return false
       // One that has begun to agree with itself gets its verdict, however long the rounds of many suspects last.
-      if (nowMs < suspect.deadlineMs || suspect.window?.settledRounds) return true
+      const isTold = progress[suspect.partition] !== undefined || nowMs < suspect.deadlineMs + blindLimitMs
+      if (nowMs < suspect.deadlineMs || (suspect.window?.settledRounds && isTold)) return true
       this.setAside(suspect)
       return false
     })
