@@ -17,6 +17,17 @@ describe('preflight: table envs', () => {
     },
     {
       change(facts) {
+        facts.source.table.envs.set(DENY, 'reconfig*all')
+        delete facts.request.metaproxy
+        facts.ownFinished = true
+      },
+      id: 'source-deny',
+      says: /reconfig\*all is set, as a migration that was finished leaves it, and this machine's journal says that the applications were moved there/,
+      severity: 'error',
+      when: 'a migration without a node was finished here',
+    },
+    {
+      change(facts) {
         facts.source.table.envs.set(DENY, 'reconfig*write')
         facts.ownDeny = 'timeout*write'
       },

@@ -26,14 +26,6 @@ describe('states of a table', () => {
     assert.deepEqual([...new Set(scenarios.map(({state}) => state))].sort(), [...stateIds].sort())
   })
 
-  it('is the table of docs/status.md', async () => {
-    const rows = [...(await readText('docs/status.md')).matchAll(/^\| `([a-z-]+)` \| (\d) \|/gm)]
-    assert.deepEqual(
-      rows.map(([, id, code]) => [id, Number(code)]),
-      stateIds.map((id) => [id, exitCodeOfLevel(states[id].level)]),
-    )
-  })
-
   it('gives every state that needs a person something to do', () => {
     for (const {facts: found, state} of scenarios) {
       const {level, next} = reportTable(found, {sourceMetas})

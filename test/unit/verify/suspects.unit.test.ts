@@ -198,7 +198,11 @@ describe('SuspectPool', () => {
   it('has no end for ever where nobody tells how far a partition is', async () => {
     const {clock, pool, source, suspect, tally} = bed({progress: async () => told()})
     let decree = 0
-    const told = () => [clock.nowMs() < 5000 ? {committedDecree: (decree += 10), shippedDecree: decree} : undefined]
+    const told = () => {
+      decree += 10
+      return [clock.nowMs() < 5000 ? {committedDecree: decree, shippedDecree: decree} : undefined]
+    }
+
     source.put(0, row('k', '', 'v'))
     void suspect('k')
     pool.close()

@@ -38,6 +38,7 @@ async function runChecks(context: MigrationContext): Promise<void> {
     signal,
     ...(store ? {store} : {}),
   })
+  if (hints.finished) facts.ownFinished = true
   recognizeHandOver(facts, hints.finished ?? false)
   state.facts = facts
   state.timers = readTimers(facts, hints.settings)

@@ -108,7 +108,7 @@ export interface ProxyFacts {
 
 /**
  * What preflight gathers once, in parallel, before the checks judge it; also the base of the plan. Everything is
- * read from clusters and ZooKeeper; nothing comes from the journal but `ownDupid`, `ownDeny` and `ownHandOver`. A member whose name
+ * read from clusters and ZooKeeper; nothing comes from the journal but `ownDupid`, `ownDeny`, `ownHandOver` and `ownFinished`. A member whose name
  * is in `unread` holds an empty value: no check passes then, so that no later phase meets one.
  */
 export interface PreflightFacts {
@@ -128,6 +128,8 @@ export interface PreflightFacts {
   ownDeny?: string
   /** Whether this machine's journal says that we handed the table over: the word was given, or the source told to refuse everyone. */
   ownHandOver?: boolean
+  /** Whether this machine's journal says that a migration to this target was finished, and nothing of a later one. */
+  ownFinished?: boolean
   request: MigrationRequest
   signal: AbortSignal
   source: {

@@ -44,3 +44,11 @@ export function nodeNamesTarget(facts: PreflightFacts): boolean {
   const name = facts.metaproxy?.node?.data.clusterName
   return name !== undefined && [facts.request.targetCluster, ...namesOf(facts.target)].includes(name)
 }
+
+/** Why the applications may be on the target already, or undefined: whoever drops its table then drops what serves. */
+export function whyTargetMayServe(facts: PreflightFacts): string | undefined {
+  if (nodeNamesTarget(facts)) return 'the metaproxy node names the target'
+  if (!facts.request.metaproxy && facts.ownFinished)
+    return "this machine's journal says that the applications were moved there"
+  return undefined
+}

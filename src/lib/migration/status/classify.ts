@@ -199,7 +199,9 @@ function classifyDuplicating(
   if (known?.table?.deny !== undefined) return targetDenied(table, known)
   const preparing = entry.status === 'DS_PREPARE' || entry.status === 'DS_INIT'
   const master = known?.table?.followerEnvs['duplication.master_cluster']
-  if (preparing && known?.table && master !== source!.cluster) {
+  // master duplicates by a name of its own, which only its configuration tells: what follows another name may be the copy.
+  const mayBeOurs = master === source!.cluster || (source!.isMaster && master !== undefined)
+  if (preparing && known?.table && !mayBeOurs) {
     return named(
       'copy-blocked',
       `${what}, and ${known.cluster} has a table ${table} (id ${known.table.appId}) that is no copy of it.`,

@@ -1,3 +1,4 @@
+import {shellQuote} from '../../shell-quote.js'
 import {recallLine} from '../target-health.js'
 import type {StatusFacts} from './facts.js'
 import {type StateId, states} from './states.js'
@@ -65,13 +66,25 @@ export function nextOf(id: StateId, facts: StatusFacts, view: StatusView, source
   return {command: [...words, ...where, ...proxies, ...(chosen.extra ?? [])], sentence}
 }
 
+/** What a command that works on the table may be just about: nobody else mends it meanwhile. */
+const passing: ReadonlySet<StateId> = new Set(['leftover-settings', 'orphan-target', 'target-denied'])
+
+/** What a new migration would not take for its own. */
+const onlyByHand: ReadonlySet<StateId> = new Set([
+  'both-open',
+  'forgotten-duplication',
+  'half-switched',
+  'leftover-settings',
+])
+
 function choose(id: StateId, view: StatusView): {extra?: string[]; verb: Verb} | undefined {
+  if (passing.has(id) && view.working) return {extra: ['--watch'], verb: 'migrate-status'}
+  // Only a person knows which side the applications use by now.
+  if (onlyByHand.has(id) && isFinishedWithoutNode(view)) return undefined
   // After the switch there is only forward.
   if (view.committed && ['forgotten-duplication', 'leftover-settings'].includes(id)) return {verb: 'migrate'}
   // Left so by a return that was killed: going on with it opens one side.
   if (id === 'target-denied' && view.returning) return {verb: 'migrate-rollback'}
-  // Only a person knows which side the applications use by now.
-  if (id === 'both-open' && isFinishedWithoutNode(view)) return undefined
   // Without a node nothing but the journal tells a new run that it is after the switch, and the journal says finished.
   if (id === 'leftover-envs' && view.committed !== 'node') return undefined
   // While a run may be working, looking on is the next thing to do.
@@ -91,7 +104,23 @@ function whereWords({node, target}: StatusFacts): string[] {
 
 function sentenceOf(id: StateId, {node, proxies, source, table, target}: StatusFacts, view: StatusView): string {
   const inShell = (cluster: string, line: string) => `In the Pegasus shell on ${cluster}: ${line}`
+  if (passing.has(id) && view.working) return 'A command works on the table: look again when it has ended.'
+  const byHand = isFinishedWithoutNode(view)
   switch (id) {
+    case 'forgotten-duplication': {
+      return byHand ? `${inShell(source!.cluster, `remove_dup ${table} ${view.entry!.dupid}`)}.` : states[id].mend
+    }
+
+    case 'half-switched': {
+      const close = inShell(source!.cluster, `use ${table}; set_app_envs ${DENY_ENV} reconfig*all`)
+      return byHand ? `If the applications are on ${target?.cluster ?? 'the target'}: ${close}.` : states[id].mend
+    }
+
+    case 'leftover-settings': {
+      if (byHand) return 'Set them back by hand, or restart the servers: their configuration files say what they were.'
+      return view.committed ? 'The same table:migrate puts them back.' : states[id].mend
+    }
+
     case 'leftover-envs': {
       const keys = Object.keys(target?.table?.followerEnvs ?? {}).sort()
       return inShell(target!.cluster, `use ${table}; del_app_envs ${keys.join(' ')}`)
@@ -99,7 +128,7 @@ function sentenceOf(id: StateId, {node, proxies, source, table, target}: StatusF
 
     case 'both-open': {
       if (!isFinishedWithoutNode(view)) return states[id].mend
-      return `If the applications are on ${target?.cluster ?? 'the target'}: ${inShell(source!.cluster, `use ${table}; set_app_envs ${DENY_ENV} reconfig*all`)}. If they are back on ${source!.cluster}: pegasus table:migrate-rollback --adopt.`
+      return `If the applications are on ${target?.cluster ?? 'the target'}: ${inShell(source!.cluster, `use ${table}; set_app_envs ${DENY_ENV} reconfig*all`)}. If they are back on ${source!.cluster}: pegasus table:migrate-rollback -t ${shellQuote(table)} --adopt.`
     }
 
     case 'stale-proxy': {

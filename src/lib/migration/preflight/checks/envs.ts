@@ -1,5 +1,6 @@
 import type {Check, PreflightFacts} from '../check.js'
-import {isResume, nodeNamesTarget} from '../clusters.js'
+import {shellQuote} from '../../../shell-quote.js'
+import {isResume, nodeNamesTarget, whyTargetMayServe} from '../clusters.js'
 import {error, listed, ok, warning} from '../wording.js'
 
 const DENY = 'replica.deny_client_request'
@@ -27,6 +28,14 @@ const sourceDeny: Check = {
     // A return of another machine that was killed leaves its own; whoever deleted it would open both sides.
     if (handedOver && nodeNamesTarget(facts))
       return ok(`${DENY}=${value}: the table was handed over, and the source is closed to everyone (${CLOSED}) now`)
+
+    const mayServe = whyTargetMayServe(facts)
+    if (mayServe !== undefined) {
+      return error(
+        `${DENY}=${value} is set, as a migration that was finished leaves it, and ${mayServe}`,
+        `delete nothing; to bring the table back: pegasus table:migrate-rollback -t ${shellQuote(facts.request.table)}`,
+      )
+    }
 
     return error(
       `${DENY}=${value} is set, not by a run that this machine knows of: the target would be created with it and refuse the duplicated writes`,

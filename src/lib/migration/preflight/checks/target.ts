@@ -3,7 +3,15 @@ import {DuplicationStatus} from '../../../rpc/structs/duplication.js'
 import {shellQuote} from '../../../shell-quote.js'
 import {strangers} from '../addresses.js'
 import type {Check, PreflightFacts} from '../check.js'
-import {duplicationName, duplicationsToTarget, isResume, namesOf, nodeNamesTarget, ownDuplication} from '../clusters.js'
+import {
+  duplicationName,
+  duplicationsToTarget,
+  isResume,
+  namesOf,
+  nodeNamesTarget,
+  ownDuplication,
+  whyTargetMayServe,
+} from '../clusters.js'
 import {confirm, error, listed, named, ok, skipped, warning} from '../wording.js'
 
 const targetCluster: Check = {
@@ -97,6 +105,13 @@ const targetTable: Check = {
       )
     }
 
+    if (!table && nodeNamesTarget(facts)) {
+      return error(
+        `the metaproxy node names the target, and it has no table ${request.table}: clients are sent to what is not there`,
+        'find out who dropped it, and recall it on the target',
+      )
+    }
+
     if (!table) {
       return ok(
         entry
@@ -110,6 +125,14 @@ const targetTable: Check = {
     if (!request.metaproxy && facts.ownHandOver) return ok(`ours: ${found}, and it was handed over already`)
     const master = table.envs.get('duplication.master_cluster')
     const follows = master !== undefined && namesOf(source).includes(master)
+    const mayServe = whyTargetMayServe(facts)
+    if ((!entry || !follows) && mayServe !== undefined) {
+      return error(
+        `${found}, and ${mayServe}: it may well be what the applications use`,
+        `drop nothing; if it serves, the source is to be closed: in the Pegasus shell there, use ${request.table}; set_app_envs replica.deny_client_request reconfig*all. Where the table stands: pegasus table:migrate-status -t ${shellQuote(request.table)}`,
+      )
+    }
+
     if (!entry || !follows) {
       const origin = follows
         ? 'left behind by a duplication that is gone'
