@@ -3,6 +3,7 @@ import {shellQuote} from '../shell-quote.js'
 import type {MigrationContext} from './context.js'
 import {DENY_ENV} from './effects-live.js'
 import type {UnstampedEvent} from './events.js'
+import {namesTarget} from './names-target.js'
 
 /** How long a run that is refused looks whether others have denied writes. */
 const LOOK_MS = 3000
@@ -52,7 +53,7 @@ async function leftDenied(context: MigrationContext): Promise<'no' | 'unknown' |
     store?.read(request.table, signal),
   ])
   if (table.status === 'fulfilled' && table.value?.envs.get(DENY_ENV) !== hints.deny) return 'no'
-  if (node.status === 'fulfilled' && node.value?.data.clusterName === request.targetCluster) return 'no'
+  if (node.status === 'fulfilled' && node.value && namesTarget(node.value.data, request)) return 'no'
   return table.status === 'fulfilled' ? 'yes' : 'unknown'
 }
 
@@ -66,7 +67,7 @@ async function foreignDeny(context: MigrationContext, error: unknown): Promise<s
     source.table(request.table, {patienceMs: LOOK_MS, signal, timeoutMs: LOOK_MS}),
     store?.read(request.table, signal),
   ])
-  const isHandedOver = node.status === 'fulfilled' && node.value?.data.clusterName === request.targetCluster
+  const isHandedOver = node.status === 'fulfilled' && node.value && namesTarget(node.value.data, request)
   if (isHandedOver) return undefined
   if (table.status === 'rejected') throw table.reason
   return table.value?.envs.get(DENY_ENV)

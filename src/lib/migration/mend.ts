@@ -4,6 +4,7 @@ import {plural} from '../plural.js'
 import {DuplicationStatus} from '../rpc/structs/duplication.js'
 import type {MigrationContext} from './context.js'
 import {DENY_ENV} from './effects-live.js'
+import {type KnownTarget, namesTarget} from './names-target.js'
 import {proveEverywhere} from './proof/deny.js'
 import type {MigrationRequest} from './request.js'
 import {mayPass} from './wait.js'
@@ -26,7 +27,7 @@ const RESUME_LIMIT_MS = 3000
 
 /** The part of a context that mending needs. */
 export type MendingContext = Pick<MigrationContext, 'client' | 'clock' | 'effects' | 'emit' | 'source' | 'store'> & {
-  request: Pick<MigrationRequest, 'table' | 'targetCluster'>
+  request: KnownTarget & Pick<MigrationRequest, 'table'>
 }
 
 export interface MendingOptions {
@@ -51,7 +52,7 @@ export function takeCommitAway(context: MendingContext, options: MendingOptions)
   const {signal} = options
   return insist(context, options, 'looking whether the node was switched', async () => {
     const node = await store!.read(request.table, signal)
-    if (node.data.clusterName === request.targetCluster) return 'switched'
+    if (namesTarget(node.data, request)) return 'switched'
     const bytes = node.bytes.toString('utf8')
     try {
       await effects.perform({beforeVersion: node.version, bytes, kind: 'take-commit-away', path: node.path}, signal)

@@ -2,6 +2,7 @@ import {deadline, sleep} from '../clock.js'
 import {isMigratorError, messageOf, MigratorError} from '../errors.js'
 import type {NodeRecord} from '../metaproxy/store.js'
 import type {MigrationContext} from './context.js'
+import {namesTarget} from './names-target.js'
 import {mayPass} from './wait.js'
 
 const POLL_MS = 1000
@@ -61,6 +62,7 @@ export async function lookAtOwnNode(context: MigrationContext, signal: AbortSign
     signal.throwIfAborted()
     if (mayPass(error) && !isMigratorError(error, 'zk.no_node')) return
     if (!isMigratorError(error, 'metaproxy.bad_node', 'zk.no_node')) throw error
+    if (state.commit !== 'none') return
     throw moved(context, messageOf(error))
   } finally {
     limit.dispose()
@@ -72,7 +74,7 @@ export async function lookAtOwnNode(context: MigrationContext, signal: AbortSign
     return
   }
 
-  if (node.data.clusterName === request.targetCluster) throw byOthers(context, node)
+  if (namesTarget(node.data, request)) throw byOthers(context, node)
   throw moved(context, `version ${node.version} instead of ${state.nodeVersion}, and it names ${node.data.clusterName}`)
 }
 

@@ -3,6 +3,7 @@ import {ExitCode} from '../exit-codes.js'
 import {DuplicationStatus} from '../rpc/structs/duplication.js'
 import type {MigrationContext} from './context.js'
 import {DENY_ENV} from './effects-live.js'
+import {namesTarget} from './names-target.js'
 
 /**
  * Where a migration stands, read from the clusters and ZooKeeper:
@@ -25,10 +26,10 @@ export async function locate(context: MigrationContext): Promise<Position> {
   ])
   const entry = entries.find(({remote}) => remote === request.targetCluster)
   const deny = table?.envs.get(DENY_ENV)
-  const namesTarget = node?.data.clusterName === request.targetCluster
+  const isSwitched = node !== undefined && namesTarget(node.data, request)
   // Without a node the word is the commit point; its only witness is the journal.
   const word = !request.metaproxy && (hints.word === true || (deny === 'reconfig*all' && hints.closed === true))
-  if (word && !namesTarget && deny === undefined) {
+  if (word && !isSwitched && deny === undefined) {
     throw new MigratorError(
       'position.reopened',
       `the word was given that applications of ${request.table} move to ${request.targetCluster}, and since then somebody took the write-deny off the source: what was written there is not on the target`,
@@ -39,7 +40,7 @@ export async function locate(context: MigrationContext): Promise<Position> {
   }
 
   // A drain ends with a pause: what still ships was switched by somebody else, and nobody proved that all has arrived.
-  if (namesTarget && entry?.status === DuplicationStatus.DS_LOG && deny !== 'reconfig*all') {
+  if (isSwitched && entry?.status === DuplicationStatus.DS_LOG && deny !== 'reconfig*all') {
     throw new MigratorError(
       'position.switched_undrained',
       `metaproxy's node of ${request.table} names ${request.targetCluster}, but duplication ${entry.dupid} still ships and the source was never drained: somebody switched it by hand`,
@@ -51,7 +52,7 @@ export async function locate(context: MigrationContext): Promise<Position> {
     )
   }
 
-  if (namesTarget || word) {
+  if (isSwitched || word) {
     state.commit = 'done'
     state.dupid = entry?.dupid ?? 0
     state.paused = entry?.status === DuplicationStatus.DS_PAUSE

@@ -14,6 +14,7 @@ import {
   takeCommitAway,
   takeLateDenyOff,
 } from './mend.js'
+import {namesTarget} from './names-target.js'
 import {putSettingsBack} from './settings.js'
 import {timersOf} from './timers.js'
 import {mayPass} from './wait.js'
@@ -159,7 +160,7 @@ async function isSwitchedByOthers({clock, emit, request, store}: MigrationContex
   const limit = deadline(clock, NODE_LOOK_MS, late, signal)
   try {
     const {data, path} = await store.read(request.table, limit.signal)
-    if (data.clusterName !== request.targetCluster) return false
+    if (!namesTarget(data, request)) return false
     const message = `somebody else switched ${path} to ${request.targetCluster}: the write-deny stays on the source, and there is only forward`
     emit({code: 'switch.by_others', message, type: 'warning'})
     return true

@@ -38,6 +38,21 @@ describe('a look at the own node', () => {
     assert.deepEqual(migration.asked, [])
   })
 
+  it('says nothing of a node that is gone once it was switched', async () => {
+    migration.state.commit = 'done'
+    failing(new MigratorError('zk.no_node', 'there is none'))
+    await look()
+  })
+
+  it('knows the target by its metas, whatever it is called there', async () => {
+    const data = {
+      clusterName: 'its-other-name',
+      metaAddresses: ['10.0.9.9:1', ...migration.context.request.targetMetas],
+    }
+    migration.node = {...migration.node, data, version: 5}
+    await assert.rejects(look(), {code: 'switch.by_others'})
+  })
+
   it('says nothing while ZooKeeper does not answer, and asks no longer than 2 s', async () => {
     failing(new MigratorError('zk.unreachable', 'nobody listens'))
     await look()

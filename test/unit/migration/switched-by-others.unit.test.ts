@@ -63,6 +63,22 @@ describe('a switch that is not heard of as it should be', function () {
     assertClean(simulation)
   })
 
+  for (const kind of ['deny', 'pause-duplication'] as const)
+    it(`by another operator, by a name of his own for the target, after ${kind}: nothing is lifted`, async () => {
+      await open()
+      const byHand = () => simulation.zookeeper.put(NODE, formatNodeData('its-other-name', simulation.target.metas))
+      const driver = simulation.migrate({onEvent: after(kind, byHand)})
+      const result = await simulation.run(driver.result)
+      assert.ok(['migrated', 'switched-unfinished'].includes(result.outcome), result.outcome)
+      assert.ok(warned(driver, 'switch.by_others'))
+      assert.equal(envOf(simulation.source), 'reconfig*all')
+      assert.ok(!driver.events.some((event) => event.type === 'effect' && event.effect.kind === 'lift-deny'))
+      if (result.outcome === 'migrated') return
+      const again = await simulation.run(simulation.migrate().result)
+      assert.equal(again.outcome, 'migrated', again.error?.message)
+      assertClean(simulation)
+    })
+
   it('by another operator, once nothing ships any more: it goes on to its end', async () => {
     await open()
     const driver = simulation.migrate({onEvent: after('pause-duplication', switchByHand)})

@@ -83,13 +83,17 @@ describe('what preflight knows of a migration', () => {
       assert.equal(isResume({...facts, ...change}), true, JSON.stringify(change))
   })
 
-  it('is a node that names the target, by each of its names', () => {
+  it('is a node that names the target, by each of its names or one of its metas', () => {
     const facts = named('b')
     facts.request.targetCluster = 'asked'
     const names = (name: string) => {
-      facts.metaproxy!.node = nodeOf(name, ['10.0.1.1:34601'])
+      facts.metaproxy!.node = nodeOf(name, ['10.0.9.9:34601'])
       return nodeNamesTarget(facts)
     }
+
+    const [meta] = facts.request.targetMetas
+    facts.metaproxy!.node = nodeOf('its-other-name', ['10.0.9.9:34601', meta!])
+    assert.equal(nodeNamesTarget(facts), true)
 
     assert.deepEqual(['asked', 'onebox2', 'b', 'onebox'].map(names), [true, true, true, false])
     facts.metaproxy!.node = undefined

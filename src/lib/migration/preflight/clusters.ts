@@ -1,5 +1,6 @@
 import type {DuplicationEntry} from '../../rpc/structs/duplication.js'
 import type {MetaFacts, PreflightFacts, ServerFacts} from './check.js'
+import {namesTarget} from '../names-target.js'
 import {duplicationNameIn} from './settings.js'
 
 /** What duplication calls a cluster: by the configuration of its metas, else the name that it reports. */
@@ -41,8 +42,8 @@ export function isResume(facts: PreflightFacts): boolean {
 
 /** Whether the metaproxy node names the target: the commit point is behind us. */
 export function nodeNamesTarget(facts: PreflightFacts): boolean {
-  const name = facts.metaproxy?.node?.data.clusterName
-  return name !== undefined && [facts.request.targetCluster, ...namesOf(facts.target)].includes(name)
+  const data = facts.metaproxy?.node?.data
+  return data !== undefined && (namesTarget(data, facts.request) || namesOf(facts.target).includes(data.clusterName))
 }
 
 /** Why the applications may be on the target already, or undefined: whoever drops its table then drops what serves. */

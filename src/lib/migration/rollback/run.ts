@@ -187,7 +187,11 @@ export class Run {
       plan,
       random: world.random,
       report: (progress) => this.step !== undefined && this.tell({progress, step: this.step, type: 'progress'}),
-      request: {table: request.table, targetCluster: view.target?.cluster ?? ''},
+      request: {
+        table: request.table,
+        targetCluster: view.target?.cluster ?? '',
+        ...(view.target ? {targetMetas: view.target.metas} : {}),
+      },
       rollback: request,
       sendGuardAway: () => opened.sendGuardAway(view),
       signal: options.signal,
