@@ -106,7 +106,7 @@ export const planted: readonly PlantedBug[] = [
   ]),
   bug('guard-lifts-what-was-switched', 'who takes the commit away does not see that the node names the target', [
     `${lib}/mend.ts`,
-    "if (node.data.clusterName === request.targetCluster) return 'switched'",
+    "if (namesTarget(node.data, request)) return 'switched'",
     '',
   ]),
   bug('guard-keeps-commit', 'the guard lifts the deny without taking the commit away', [
@@ -208,8 +208,8 @@ export const planted: readonly PlantedBug[] = [
     ],
     [
       `${lib}/position.ts`,
-      'const namesTarget = node?.data.clusterName === request.targetCluster',
-      'const namesTarget = node?.data.clusterName === request.targetCluster || hints.closed === true',
+      'const isSwitched = node !== undefined && namesTarget(node.data, request)',
+      'const isSwitched = node !== undefined && namesTarget(node.data, request) || hints.closed === true',
     ],
   ),
   bug('denied-position-unseen', 'an earlier deny is not taken back by the next run', [
