@@ -146,7 +146,7 @@ export async function readLock(place: LockPlace, signal: AbortSignal): Promise<L
   const view: LockView = {}
   const [here, shared] = await Promise.allSettled([
     readLockFile(lockPath(place.directory, place.table, place.sourceCluster), place),
-    locksOf(place)?.holder(place.table, signal),
+    (async () => locksOf(place)?.holder(place.table, signal))(),
   ])
   signal.throwIfAborted()
   if (here.status === 'fulfilled') {

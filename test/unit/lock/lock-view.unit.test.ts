@@ -99,6 +99,16 @@ describe('who holds the lock of a table', () => {
     assert.equal(trouble, `lock file ${PATH} cannot be used: it does not name a holder`)
   })
 
+  it('is told of what here is beside a login that cannot be used', async () => {
+    here(8)
+    delete place.openLocks
+    const seen = await readLock({...place, metaproxy: {...location, auth: 'secret'}}, signal)
+    assert.deepEqual(seen, {
+      here: {...note('here', 8), dead: false},
+      trouble: 'the ZooKeeper login is not digest:<user>:<password>',
+    })
+  })
+
   it('is told of ZooKeeper beside a damaged file', async () => {
     files.texts.set(PATH, 'x')
     holder = async () => note('shared', 5)

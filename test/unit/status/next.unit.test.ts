@@ -238,10 +238,14 @@ describe('the next sentence', () => {
   })
 
   it('is to look on while a command may be just about it', () => {
-    for (const id of ['leftover-settings', 'orphan-target', 'target-denied'] as const)
-      assert.deepEqual(next(id, {}, {working: true}), {
-        command: `${look} --watch`,
-        sentence: 'A command works on the table: look again when it has ended.',
-      })
+    const watched = {
+      command: `${look} --watch`,
+      sentence: 'A command works on the table: look again when it has ended.',
+    }
+    for (const id of ['leftover-settings', 'orphan-target'] as const)
+      assert.deepEqual(next(id, {}, {working: true}), watched)
+    // A return; before the switch it is somebody else's deny, and keeps the copy from being shipped to.
+    assert.deepEqual(next('target-denied', {}, {committed: 'node', working: true}), watched)
+    assert.match(sentenceOf('target-denied', {}, {working: true}), /del_app_envs/)
   })
 })

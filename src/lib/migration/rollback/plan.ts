@@ -181,7 +181,7 @@ function isFollower({entry, source, target}: RollbackView): boolean {
 
 /** The source's meta may have sent for the copy just now: it comes although the duplication is removed. */
 function isBeingMade({entry, target}: RollbackView): boolean {
-  return entry !== undefined && makesCopy.has(entry.status) && target?.trouble === undefined && !target?.table
+  return entry !== undefined && makesCopy.has(entry.status) && target !== undefined && !target.trouble && !target.table
 }
 
 /** Only what is known to be the copy of this table may be dropped. */

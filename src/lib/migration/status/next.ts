@@ -66,8 +66,12 @@ export function nextOf(id: StateId, facts: StatusFacts, view: StatusView, source
   return {command: [...words, ...where, ...proxies, ...(chosen.extra ?? [])], sentence}
 }
 
-/** What a command that works on the table may be just about: nobody else mends it meanwhile. */
-const passing: ReadonlySet<StateId> = new Set(['leftover-settings', 'orphan-target', 'target-denied'])
+/** Whether a command that works on the table may be just about it: nobody else mends it meanwhile. */
+function mayPass(id: StateId, {committed, working}: StatusView): boolean {
+  // Behind the switch only a return denies the target; before it nobody of ours does.
+  const isReturn = id === 'target-denied' && committed !== undefined
+  return working && (isReturn || id === 'leftover-settings' || id === 'orphan-target')
+}
 
 /** What a new migration would not take for its own. */
 const onlyByHand: ReadonlySet<StateId> = new Set([
@@ -78,7 +82,7 @@ const onlyByHand: ReadonlySet<StateId> = new Set([
 ])
 
 function choose(id: StateId, view: StatusView): {extra?: string[]; verb: Verb} | undefined {
-  if (passing.has(id) && view.working) return {extra: ['--watch'], verb: 'migrate-status'}
+  if (mayPass(id, view)) return {extra: ['--watch'], verb: 'migrate-status'}
   // Only a person knows which side the applications use by now.
   if (onlyByHand.has(id) && isFinishedWithoutNode(view)) return undefined
   // After the switch there is only forward.
@@ -104,7 +108,7 @@ function whereWords({node, target}: StatusFacts): string[] {
 
 function sentenceOf(id: StateId, {node, proxies, source, table, target}: StatusFacts, view: StatusView): string {
   const inShell = (cluster: string, line: string) => `In the Pegasus shell on ${cluster}: ${line}`
-  if (passing.has(id) && view.working) return 'A command works on the table: look again when it has ended.'
+  if (mayPass(id, view)) return 'A command works on the table: look again when it has ended.'
   const byHand = isFinishedWithoutNode(view)
   switch (id) {
     case 'forgotten-duplication': {
