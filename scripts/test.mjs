@@ -101,7 +101,7 @@ async function step([name, command, ...args], {alone = true} = {}) {
 const together = (...steps) => Promise.all(steps.map((each) => step(each, {alone: false})))
 
 const bin = (name) => join(root, 'node_modules', '.bin', name)
-/** For tests of parts, with real sockets, processes and time: a machine that stands still for a moment is no fault of ours. What needs it is told. */
+/** For tests with real sockets, processes and time: a machine that stands still for a moment is no fault of ours. What needs it is told. */
 const onceMore = ['--retries', '1']
 const mocha = (level, ...options) => [`${level} tests`, bin('mocha'), `test/${level}/**/*.test.ts`, ...options]
 /** Real time and the built program: most of it is waiting. */
@@ -132,7 +132,10 @@ async function runAll() {
   // These two run on clocks that are scaled: whatever takes the cores from them looks like slow servers.
   await step(mocha('integration', ...onceMore))
   // The simulation has no time but its own: it takes what the others leave.
-  await together(mocha('e2e', '--ignore', journeys), behind(npm('2,000 simulated migrations', 'simulate:ci')))
+  await together(
+    mocha('e2e', '--ignore', journeys, ...onceMore),
+    behind(npm('2,000 simulated migrations', 'simulate:ci')),
+  )
   await step(mocha('simulation'))
   // Some wait for most of their time, the other counts on virtual time. A sample of it runs with the integration tests.
   const last = built ? [mocha('install'), ['operators’ journeys', bin('mocha'), journeys]] : []

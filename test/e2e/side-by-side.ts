@@ -39,7 +39,10 @@ export function sideBySide(title: string, stories: readonly Story[]): void {
         }
 
         const {error} = await running.get(story)!
-        if (error !== undefined) throw error
+        if (error === undefined) return
+        // Whoever tries once more plays it anew.
+        running.delete(story)
+        throw error
       })
     }
   })

@@ -74,7 +74,9 @@ const order: Story[] = [
       })
       const result = await scene.migrate(['migrated'], {verify: 'none'})
       assert.ok(scene.events.some(warned('shipping.moved')), told(result))
-      assert.equal(result.verification?.partitions, 1, 'the rows of that partition were compared')
+      // And of another one, where this machine stood still and a server was taken for dead.
+      const {partitions = 0} = result.verification ?? {}
+      assert.ok(partitions >= 1, 'the rows of that partition were compared')
       assert.deepEqual(result.earlierWindows, [])
       await scene.close(result)
     },
